@@ -1,0 +1,86 @@
+"""Pure functions on sound: sample types, resampling, loudness, checks.
+
+Arrays in, arrays out; no files, devices or models. Shapes are (n,) mono unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from babblefish.errors import AudioError
+
+
+def to_float32(samples: np.ndarray) -> np.ndarray:
+    """int16 or float samples, (n,), (channels, n) or (n, channels) → mono float32 in [-1, 1]."""
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / -float(np.iinfo(samples.dtype).min)
+    if samples.ndim == 2:
+        samples = samples.mean(axis=int(np.argmin(samples.shape)))
+    return samples.astype(np.float32, copy=False)
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """float in [-1, 1] → int16, clipping what is louder."""
+    return np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
+
+
+def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
+    """A whole clip from ``source`` to ``target`` Hertz, float32."""
+    if source == target or len(samples) == 0:
+        return samples.astype(np.float32, copy=False)
+    return soxr.resample(samples.astype(np.float32, copy=False), source, target, quality="HQ")
+
+
+class StreamResampler:
+    """Resamples a stream chunk by chunk without seams."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self._stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="MQ")
+
+    def push(self, samples: np.ndarray, last: bool = False) -> np.ndarray:
+        """float32 (n,) in, float32 (m,) out; m varies as the filter fills."""
+        return self._stream.resample_chunk(samples, last=last)
+
+
+def rms(samples: np.ndarray) -> float:
+    """Root mean square, 0.0 for nothing."""
+    if len(samples) == 0:
+        return 0.0
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def decibels(level: float) -> float:
+    """Linear level → dB relative to full scale, floored at -120."""
+    return 20.0 * float(np.log10(max(level, 1e-6)))
+
+
+def match_loudness(samples: np.ndarray, target_db: float = -20.0) -> np.ndarray:
+    """Scale speech to an RMS of ``target_db`` dBFS over its voiced part, peaks kept below 0.97."""
+    if len(samples) == 0:
+        return samples
+    frame = max(1, min(len(samples), 960))
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    levels = np.sqrt(np.mean(np.square(frames), axis=1))
+    voiced = levels[levels > levels.max() * 0.1] if len(levels) else levels
+    level = float(np.sqrt(np.mean(np.square(voiced)))) if len(voiced) else 0.0
+    if level < 1e-4:
+        return samples
+    gain = 10 ** (target_db / 20.0) / level
+    peak = float(np.abs(samples).max())
+    return (samples * min(gain, 0.97 / peak)).astype(np.float32, copy=False)
+
+
+def check_speech(samples: np.ndarray, error: type[AudioError] | None = None) -> np.ndarray:
+    """``samples`` as contiguous float32 (n,), or AudioError("bad_audio") saying what is wrong."""
+    raises = error or AudioError
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        raise raises("bad_audio", f"Audio must be mono, shape (n,), not {samples.shape}.")
+    if len(samples) == 0:
+        raise raises("bad_audio", "The audio is empty.")
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise raises("bad_audio", f"Audio must be floating point, not {samples.dtype}.")
+    if not np.isfinite(samples).all():
+        raise raises("bad_audio", "The audio holds NaN or infinite samples.")
+    return np.ascontiguousarray(samples, dtype=np.float32)

@@ -1,0 +1,178 @@
+"""What a stage of the engine is: five small interfaces, and their abilities as data.
+
+A stage is a synchronous object that lives in a worker process (``workers.py``) and is called
+with one job at a time; it never sees rooms, people or the event loop. Its ``capabilities`` are
+plain data that the server process reads once the worker is ready, so that nothing is ever
+probed with ``hasattr``. ``profiles.py`` says which classes make up a profile.
+
+All audio a stage takes is mono float32 in [-1, 1] at ``SPEECH_RATE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from babblefish.protocol import Quality
+
+SPEECH_RATE = 16_000
+"""Hertz of everything that goes into a stage."""
+PLAYOUT_RATE = 48_000
+"""Hertz of everything that a synthesiser returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """How a worker process builds a stage. Picklable; importing nothing until used."""
+
+    factory: str
+    """"package.module:Class" """
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """keyword arguments of the factory"""
+
+
+# --- voice activity -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VadCapabilities:
+    frame_samples: int
+    """samples per frame at SPEECH_RATE"""
+    state_shape: tuple[int, ...]
+    """shape of one stream's state, float32, zeros at the start"""
+
+
+class VoiceActivityDetector(Protocol):
+    capabilities: VadCapabilities
+
+    def probabilities(
+        self, frames: np.ndarray, states: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One frame of each of n streams.
+
+        frames: (n, frame_samples) float32; states: (n, *state_shape) float32.
+        Returns speech probabilities (n,) float32 and the new states. Keeps nothing.
+        """
+        ...
+
+
+# --- recognition ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserCapabilities:
+    languages: frozenset[str]
+    """ISO 639-1 codes it transcribes"""
+    translates_into: frozenset[str]
+    """languages it can translate *speech* into directly"""
+    max_seconds: float
+    """longest audio it accepts in one call"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionRequest:
+    language: str | None = None
+    """declared language: a prior, or an order when ``language_fixed``"""
+    language_fixed: bool = False
+    translate_into: tuple[str, ...] = ()
+    """speech translation wanted, each in ``translates_into``; skipped where it equals the
+    language that turns out to be spoken"""
+    translate_when: frozenset[str] | None = None
+    """translate only if the language spoken is one of these; None: always"""
+    draft: bool = False
+    """a quick look at unfinished speech: lower accuracy is fine, speed matters"""
+    context: str = ""
+    """text said just before, or names and terms to expect"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    text: str
+    """empty when nothing intelligible was said (noise, music, silence)"""
+    language: str
+    language_probability: float
+    confidence: float
+    """mean token probability, 0..1"""
+    no_speech_probability: float
+    translations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recogniser(Protocol):
+    capabilities: RecogniserCapabilities
+
+    def transcribe(self, audio: np.ndarray, request: RecognitionRequest) -> Recognition:
+        """audio: (n,) float32 at SPEECH_RATE, n ≥ 1.
+
+        Raises RecognitionError("bad_audio") for empty or non-finite input or more than
+        ``max_seconds``, RecognitionError("language") for a language it does not know.
+        """
+        ...
+
+
+# --- translation ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatorCapabilities:
+    pairs: Mapping[tuple[str, str], Quality]
+    """(source, target) → how good it is"""
+
+
+class Translator(Protocol):
+    capabilities: TranslatorCapabilities
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
+        """Same length and order as ``texts``.
+
+        Raises TranslationError("pair") for a pair not in ``capabilities.pairs``.
+        """
+        ...
+
+
+# --- synthesis ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesiserCapabilities:
+    voices: Mapping[str, tuple[str, ...]]
+    """language → voice names, best first. A voice name is opaque to everybody else."""
+    quality: Quality
+
+
+class Synthesiser(Protocol):
+    capabilities: SynthesiserCapabilities
+
+    def synthesise(self, text: str, language: str, voice: str, speed: float) -> np.ndarray:
+        """One clause → (n,) float32 at PLAYOUT_RATE, leading and trailing silence trimmed.
+
+        speed: 1.0 is natural, 1.2 a fifth faster. Empty array for text without anything to say.
+        Raises SynthesisError("language" | "voice" | "bad_audio").
+        """
+        ...
+
+
+# --- speakers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerEncoderCapabilities:
+    dimension: int
+    min_seconds: float
+    """shorter audio has no dependable voiceprint"""
+    same_speaker: Mapping[float, float]
+    """seconds of speech → cosine similarity from which two embeddings are one person"""
+
+
+class SpeakerEncoder(Protocol):
+    capabilities: SpeakerEncoderCapabilities
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """(n,) float32 at SPEECH_RATE → (dimension,) float32 of length 1.
+
+        Raises SpeakerError("too_short") below ``min_seconds``, SpeakerError("bad_audio") for
+        silence or non-finite samples.
+        """
+        ...

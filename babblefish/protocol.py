@@ -1,0 +1,396 @@
+"""The messages of BabbleFish: what the engine yields and what travels to and from a phone.
+
+Two families, both plain dataclasses:
+
+* engine messages (``Utterance`` … ``Trace``) stay inside the machine and may carry audio arrays;
+* events (``Welcome`` … ``Leave``) are JSON on a phone's data channel. ``to_json``/``from_json``
+  are their one envelope: ``{"type": "<name>", ...fields}``.
+
+This module knows no engine, room or web framework, and imports neither torch nor gradio.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from babblefish.errors import TransportError
+
+Quality = Literal["good", "basic"]
+"""``good``: the best this profile knows. ``basic``: readable, often rough; said so on screen."""
+
+
+# --- engine messages ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Mono sound."""
+
+    samples: np.ndarray
+    """shape (n,), float32 in [-1, 1]"""
+    rate: int
+    """Hertz"""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One stretch of speech of one speaker, as the segmenter cut it."""
+
+    id: str
+    member: str
+    """id of the participant (or file channel) whose microphone it came from"""
+    audio: Audio
+    """16 kHz"""
+    start: float
+    """seconds of received audio at the first sample"""
+    end: float
+    """seconds of received audio at the last voiced sample"""
+    language: str | None = None
+    """language the speaker declared (ISO 639-1), None when open"""
+    language_fixed: bool = False
+    """True: ``language`` is an order, not a prior for identification"""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    utterance: str
+    text: str
+    """empty: nothing intelligible was said"""
+    language: str
+    language_probability: float = 1.0
+    confidence: float = 1.0
+    """mean token probability, 0..1"""
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    utterance: str
+    language: str
+    text: str
+    quality: Quality = "good"
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One synthesised clause of an utterance, in order."""
+
+    utterance: str
+    language: str
+    clause: int
+    """0, 1, 2 …"""
+    text: str
+    audio: Audio
+    """48 kHz"""
+    voice: str
+    last: bool
+    """True on the final clause of this utterance in this language"""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerLabel:
+    """Who of the people behind one microphone spoke."""
+
+    utterance: str
+    index: int
+    """0 for the first voice heard on this microphone, 1 for the second …"""
+    count: int
+    """voices heard on this microphone so far"""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something went wrong with one utterance; the meeting goes on."""
+
+    utterance: str | None
+    code: str
+    message: str
+    stage: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where the time of one utterance went."""
+
+    utterance: str
+    stages_ms: dict[str, float]
+    """stage name → milliseconds spent, waiting in queues included"""
+
+
+EngineMessage = Transcript | Translation | Speech | SpeakerLabel | Notice | Trace
+
+
+# --- events: server → phone -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A participant as the others see them. Not an event of its own."""
+
+    id: str
+    name: str
+    speaks: str | None
+    """ISO 639-1, None: detected"""
+    hears: str
+    color: int
+    """index into the palette of room.css, 0..11"""
+    microphone: bool
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """First event on every connection, new or resumed."""
+
+    type: ClassVar[str] = "welcome"
+    member: str
+    room_name: str
+    last_seq: int
+    """sequence number of the newest final caption of the room"""
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    type: ClassVar[str] = "roster"
+    people: list[Person]
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    type: ClassVar[str] = "speaking"
+    member: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What someone said, in the listener's language. A partial of the same ``utterance``
+    replaces the one before it; the final (``seq`` > 0) replaces them all and never changes."""
+
+    type: ClassVar[str] = "caption"
+    utterance: str
+    member: str
+    name: str
+    """speaker's name, with " · 2" when several people share the microphone"""
+    color: int
+    text: str
+    language: str
+    """language of ``text``"""
+    direction: Literal["ltr", "rtl"]
+    final: bool
+    seq: int = 0
+    """1, 2, 3 … per room, finals only; 0 on partials"""
+    original_text: str = ""
+    original_language: str = ""
+    original_direction: Literal["ltr", "rtl"] = "ltr"
+    quality: Quality = "good"
+    translated: bool = False
+    synthetic: bool = False
+    """a synthetic voice speaks it to this listener"""
+    at: float = 0.0
+    """Unix time of the end of the utterance"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """The partial caption of ``utterance`` turned out to be no speech: remove it."""
+
+    type: ClassVar[str] = "retract"
+    utterance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voicing:
+    """This listener's playout state of one utterance."""
+
+    type: ClassVar[str] = "voicing"
+    utterance: str
+    state: Literal["playing", "played", "skipped"]
+    """``skipped``: caption only, the sound was dropped to catch up"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    type: ClassVar[str] = "lag"
+    seconds: float
+    """how far the translation this listener hears is behind; 0 when caught up"""
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """A notice for people: ``code`` is stable, ``message`` is English and names the fix."""
+
+    type: ClassVar[str] = "warn"
+    code: str
+    message: str
+    utterance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The room or this membership ended; do not reconnect."""
+
+    type: ClassVar[str] = "closed"
+    reason: Literal["room_closed", "left", "removed", "replaced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    type: ClassVar[str] = "pong"
+    id: int
+
+
+# --- events: phone → server -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """First event a phone sends: everything final after ``after`` is sent again."""
+
+    type: ClassVar[str] = "resume"
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Change one's own name or languages; None leaves a field as it is."""
+
+    type: ClassVar[str] = "configure"
+    name: str | None = None
+    speaks: str | None = None
+    """ISO 639-1, or "auto" """
+    hears: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Microphone:
+    type: ClassVar[str] = "microphone"
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalLevel:
+    """Loudness of original voices this listener does not understand."""
+
+    type: ClassVar[str] = "original_level"
+    level: float
+    """0..1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    type: ClassVar[str] = "ping"
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    type: ClassVar[str] = "leave"
+
+
+ServerEvent = (
+    Welcome | Roster | Speaking | Caption | Retract | Voicing | Lag | Warn | Closed | Pong
+)
+ClientEvent = Resume | Configure | Microphone | OriginalLevel | Ping | Leave
+
+_EVENTS: dict[str, type] = {
+    cls.type: cls for cls in (*typing.get_args(ServerEvent), *typing.get_args(ClientEvent))
+}
+_CLIENT_TYPES = frozenset(cls.type for cls in typing.get_args(ClientEvent))
+
+MAX_EVENT_BYTES = 4096
+"""Longest client event accepted."""
+
+
+def to_json(event: ServerEvent | ClientEvent) -> str:
+    """One event as compact JSON text."""
+    body = {"type": event.type, **dataclasses.asdict(event)}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(text: str | bytes) -> ServerEvent | ClientEvent:
+    """Parse and check any event.
+
+    Raises TransportError("bad_event") for malformed JSON, unknown types or fields, or a value
+    of the wrong type.
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TransportError("bad_event", "The event is not valid JSON.") from error
+    if not isinstance(body, dict) or not isinstance(body.get("type"), str):
+        raise TransportError("bad_event", 'An event is a JSON object with a "type".')
+    cls = _EVENTS.get(body.pop("type"))
+    if cls is None:
+        raise TransportError("bad_event", "Unknown event type.")
+    return _build(cls, body)
+
+
+def client_event(text: str | bytes) -> ClientEvent:
+    """Parse an event that a phone may send; everything else raises TransportError."""
+    if len(text) > MAX_EVENT_BYTES:
+        raise TransportError("bad_event", f"An event is at most {MAX_EVENT_BYTES} bytes.")
+    event = from_json(text)
+    if event.type not in _CLIENT_TYPES:
+        raise TransportError("bad_event", f'"{event.type}" is sent by the server only.')
+    return event
+
+
+def _build(cls: type, body: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = set(body) - set(fields)
+    if unknown:
+        raise TransportError("bad_event", f"Unknown field in {cls.__name__}.")
+    values = {}
+    for name, spec in fields.items():
+        if name not in body:
+            if spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+                raise TransportError("bad_event", f"{cls.__name__} needs {name}.")
+            continue
+        values[name] = _check(hints[name], body[name], f"{cls.__name__}.{name}")
+    return cls(**values)
+
+
+def _check(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value in typing.get_args(hint):
+            return value
+    elif origin in (typing.Union, types.UnionType):
+        for option in typing.get_args(hint):
+            if option is type(None) and value is None:
+                return None
+            if option is not type(None) and isinstance(value, option):
+                return value
+    elif origin is list:
+        if isinstance(value, list):
+            (item,) = typing.get_args(hint)
+            return [_check(item, v, where) for v in value]
+    elif dataclasses.is_dataclass(hint):
+        if isinstance(value, dict):
+            return _build(hint, value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if abs(value) != float("inf") and value == value:
+                return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, hint):
+        return value
+    raise TransportError("bad_event", f"{where} has the wrong type.")

@@ -1,0 +1,89 @@
+"""One frozen Settings object, read once by an entry point and passed in.
+
+Every field can be set as an environment variable ``BABBLEFISH_<FIELD>``; a command-line option
+of the same name wins. Nothing else in the program reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from babblefish.errors import SettingsError
+
+OFFLINE_ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "PYANNOTE_METRICS_ENABLED": "false",
+    "WANDB_MODE": "disabled",
+    "DO_NOT_TRACK": "1",
+}
+"""Set by entry points before heavy imports: a meeting makes no request outside the machine."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="BABBLEFISH_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("babblefish")))
+    """certificates, keys and, later, people's data; never inside the source tree"""
+    weights_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("babblefish")) / "weights"
+    )
+    """assembled and verified model weights, shared by all profiles"""
+    profile: str = "auto"
+
+    host: str = "0.0.0.0"
+    """address to listen on"""
+    port: int = Field(9000, ge=1, le=65535)
+    http: bool = False
+    """plain http: for localhost, or behind a reverse proxy that speaks https"""
+    public_url: str = ""
+    """address people use when a reverse proxy stands in front, such as https://fish.example.org"""
+
+    threads: int = Field(0, ge=0)
+    """CPU threads for models; 0 plans from the machine's cores"""
+
+    max_rooms: int = Field(20, ge=1)
+    max_members: int = Field(40, ge=1)
+    """per room"""
+    grace_seconds: float = Field(120.0, ge=0)
+    """how long a participant without a connection stays in the room"""
+    room_idle_hours: float = Field(12.0, gt=0)
+    """an empty room is closed after this"""
+    connection_timeout: float = Field(6.0, gt=0)
+    """seconds without a media packet after which a connection counts as lost"""
+    offers_per_minute: int = Field(20, ge=1)
+    """WebRTC offers accepted per address and room"""
+
+    lag_budget: float = Field(12.0, gt=0)
+    """seconds of unheard translation after which the oldest is shown as caption only"""
+    original_level: float = Field(0.2, ge=0, le=1)
+    """default loudness of an original voice under its translation"""
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from environment and ``overrides`` (None values are ignored).
+
+    Raises SettingsError("settings") that names the field and what it accepts.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            "settings",
+            f"{name}: {first['msg']}. Set it with --{name.replace('_', '-')} "
+            f"or BABBLEFISH_{name.upper()}.",
+        ) from error
+
+
+def go_offline() -> None:
+    """Tell libraries to stay off the network. Call before importing gradio or transformers."""
+    for key, value in OFFLINE_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
