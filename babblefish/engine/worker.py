@@ -1,0 +1,82 @@
+"""The inside of a worker process: build one stage, then answer one job at a time.
+
+Started by ``workers.py`` as ``python -m babblefish.engine.worker FD``. It ends when its socket
+does, so it never outlives the server. It knows no queue, priority or event loop.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from babblefish.engine.stages import StageSpec
+from babblefish.errors import BabbleFishError, WorkerError
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Pickle ``message``; arrays follow as raw buffers, so that they are copied only once."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    connection.send_bytes(len(buffers).to_bytes(4, "little") + head)
+    for buffer in buffers:
+        connection.send_bytes(buffer.raw())
+
+
+def receive(connection: Connection) -> Any:
+    """Counterpart of ``send``. Raises EOFError or OSError when the other side is gone."""
+    head = connection.recv_bytes()
+    count = int.from_bytes(head[:4], "little")
+    buffers = [bytearray(connection.recv_bytes()) for _ in range(count)]
+    return pickle.loads(memoryview(head)[4:], buffers=buffers)
+
+
+def build(spec: StageSpec) -> Any:
+    """The stage that ``spec`` names."""
+    module, _, name = spec.factory.partition(":")
+    return getattr(importlib.import_module(module), name)(**spec.options)
+
+
+def _portable(error: Exception, method: str) -> BabbleFishError:
+    """Anything a stage raises, as an error that is safe to pickle, log and show."""
+    if isinstance(error, BabbleFishError):
+        return error
+    return WorkerError("stage_crashed", f"{method} failed inside the model: {type(error).__name__}")
+
+
+def run(connection: Connection) -> None:
+    spec: StageSpec = receive(connection)
+    try:
+        stage = build(spec)
+        send(connection, ("ready", stage.capabilities, 0.0))
+    except Exception as error:
+        send(connection, ("error", _portable(error, spec.factory), 0.0))
+        return
+    while True:
+        try:
+            method, args = receive(connection)
+        except (EOFError, OSError):
+            return
+        started = time.perf_counter()
+        try:
+            answer = ("ok", getattr(stage, method)(*args))
+        except Exception as error:
+            answer = ("error", _portable(error, method))
+        send(connection, (*answer, time.perf_counter() - started))
+
+
+def main() -> None:
+    descriptor, nice = int(sys.argv[1]), int(sys.argv[2])
+    os.nice(nice)
+    try:
+        run(Connection(descriptor))
+    except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        return
+
+
+if __name__ == "__main__":
+    main()

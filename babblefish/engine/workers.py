@@ -1,0 +1,351 @@
+"""Where blocking inference meets asyncio: pools of worker processes with priorities.
+
+Models never run in the server's process: there, their threads and the interpreter lock would
+starve the 20 ms audio clock. A ``WorkerPool`` owns the processes of one stage; callers await
+``call``. Jobs wait in a bounded priority queue on this side and go to a process one at a time,
+so that an urgent job waits for at most one other. A process that dies or hangs is replaced and
+its job fails with a WorkerError. Pools know no rooms and no messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from babblefish.engine.stages import StageSpec
+from babblefish.engine.worker import receive, send
+from babblefish.errors import BabbleFishError, WorkerError
+
+log = structlog.get_logger(__name__)
+
+_ROOT = Path(__file__).resolve().parents[2]
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
+"""seconds before a process is started again, by failures in a row"""
+
+
+class Priority(IntEnum):
+    """Smaller is served first; within one, first come first served."""
+
+    NOW = 0
+    """what somebody is waiting to hear or read"""
+    NEXT = 1
+    """the rest of an utterance that is already being heard"""
+    DRAFT = 2
+    """partial captions: worthless when late, dropped first"""
+    BATCH = 3
+    """files and other work without a listener"""
+
+
+@dataclass(order=True, slots=True)
+class _Job:
+    key: tuple[int, int]
+    method: str = field(compare=False)
+    args: tuple = field(compare=False)
+    timeout: float = field(compare=False)
+    done: asyncio.Future = field(compare=False)
+
+
+@dataclass(slots=True)
+class PoolStats:
+    calls: int = 0
+    errors: int = 0
+    restarts: int = 0
+    dropped: int = 0
+    busy_seconds: float = 0.0
+
+
+class _Process:
+    """One worker process and the thread that talks to it."""
+
+    def __init__(self, pool: WorkerPool, number: int) -> None:
+        self._pool = pool
+        self._popen: subprocess.Popen | None = None
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._bell, self._listen = socket.socketpair()
+        """one byte per job, so that the thread can wait for a job and a death at once"""
+        self._closing = False
+        self.current: _Job | None = None
+        self.pid = 0
+        self._thread = threading.Thread(
+            target=self._serve, name=f"{pool.name}-{number}", daemon=True
+        )
+        self._thread.start()
+
+    def give(self, job: _Job) -> None:
+        self.current = job
+        self._put(job)
+
+    def _put(self, job: _Job | None) -> None:
+        self._jobs.put(job)
+        self._bell.send(b"!")
+
+    def kill(self) -> None:
+        """End the process; its job fails, and a new process follows unless closing."""
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.kill()
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._put(None)
+        self.kill()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _spawn(self) -> Connection:
+        pool = self._pool
+        ours, theirs = socket.socketpair()
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(_ROOT), *sys.path[1:]]))
+        environment.update({name: str(pool.threads) for name in _THREAD_VARIABLES})
+        with theirs:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "babblefish.engine.worker", str(theirs.fileno()),
+                 str(pool.nice)],
+                pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self.pid = self._popen.pid
+        connection = Connection(ours.detach())
+        send(connection, pool.spec)
+        return connection
+
+    def _serve(self) -> None:
+        failures = 0
+        while not self._closing:
+            time.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+            connection = None
+            try:
+                connection = self._spawn()
+                if self._closing:  # close() may have come before there was anything to kill
+                    break
+                kind, value, _ = receive(connection)
+                if kind == "error":
+                    self._closing = True
+                    self._pool._post(self._pool._on_broken, self, value)
+                    break
+                self._pool._post(self._pool._on_ready, self, value)
+                failures = 0
+                self._answer_jobs(connection)
+            except (EOFError, OSError):
+                failures += 1
+            finally:
+                if connection is not None:
+                    connection.close()
+                self.kill()
+                if self._popen is not None:
+                    self._popen.wait()
+            if not self._closing:
+                self._pool._post(self._pool._on_death, self, failures)
+        self._bell.close()
+        self._listen.close()
+
+    def _answer_jobs(self, connection: Connection) -> None:
+        while True:
+            if connection in wait([connection, self._listen]):
+                raise EOFError  # an idle worker says nothing: it died
+            self._listen.recv(1)
+            if (job := self._jobs.get()) is None:
+                return
+            send(connection, (job.method, job.args))
+            self._pool._post(self._pool._on_answer, self, job, *receive(connection))
+
+
+class WorkerPool:
+    """The processes of one stage. Use from one event loop; ``start`` before ``call``."""
+
+    def __init__(
+        self, name: str, spec: StageSpec, *, processes: int = 1, threads: int = 1,
+        nice: int = 5, max_queue: int = 64,
+    ) -> None:  # fmt: skip
+        self.name, self.spec, self.threads, self.nice = name, spec, threads, nice
+        self.capabilities: Any = None
+        self.stats = PoolStats()
+        self._count, self._max_queue = processes, max_queue
+        self._queue: list[_Job] = []
+        self._order = itertools.count()
+        self._processes: list[_Process] = []
+        self._idle: list[_Process] = []
+        self._timers: dict[_Process, asyncio.TimerHandle] = {}
+        self._broken: BabbleFishError | None = None
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: asyncio.Future | None = None
+
+    @property
+    def depth(self) -> int:
+        """Jobs waiting."""
+        return len(self._queue)
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    async def start(self) -> None:
+        """Start the processes and wait until one serves.
+
+        Raises the error that building the stage raised (WeightsError, …).
+        """
+        self._loop = asyncio.get_running_loop()
+        self._ready = self._loop.create_future()
+        self._processes = [_Process(self, i) for i in range(self._count)]
+        await asyncio.shield(self._ready)
+
+    async def close(self) -> None:
+        """Kill the processes; everything that waits fails with WorkerError("closed")."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._fail_all(WorkerError("closed", f"The {self.name} workers were shut down."))
+        for process in self._processes:
+            process.close()
+        while any(process.alive for process in self._processes):
+            await asyncio.sleep(0.01)
+
+    async def call(
+        self, method: str, *args: Any, priority: Priority = Priority.NOW, timeout: float = 30.0
+    ) -> Any:
+        """Run ``stage.method(*args)`` in a worker process.
+
+        timeout: seconds of work (not of waiting) after which the process counts as hung.
+        Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
+        "overloaded" | "closed" | "stage_crashed"). Cancelling takes the job out of the queue;
+        one that already runs is finished and its answer dropped.
+        """
+        if self._broken is not None:
+            raise self._broken
+        if self._closed or self._loop is None:
+            raise WorkerError("closed", f"The {self.name} workers are not running.")
+        job = _Job(
+            (int(priority), next(self._order)), method, args, timeout, self._loop.create_future()
+        )
+        self._admit(job)
+        self._dispatch()
+        try:
+            return await job.done
+        finally:
+            if job in self._queue:
+                self._queue.remove(job)
+                heapq.heapify(self._queue)
+
+    def _admit(self, job: _Job) -> None:
+        heapq.heappush(self._queue, job)
+        if len(self._queue) <= self._max_queue:
+            return
+        least = max(self._queue)
+        self._queue.remove(least)
+        heapq.heapify(self._queue)
+        self.stats.dropped += 1
+        if not least.done.done():
+            least.done.set_exception(
+                WorkerError("overloaded", f"Too much is waiting for {self.name}; try again.")
+            )
+
+    def _dispatch(self) -> None:
+        while self._idle and self._queue:
+            job = heapq.heappop(self._queue)
+            if job.done.done():
+                continue
+            process = self._idle.pop()
+            self._timers[process] = self._loop.call_later(job.timeout, self._on_hang, process, job)
+            process.give(job)
+
+    def _post(self, callback: Any, *args: Any) -> None:
+        """Run ``callback`` on the event loop; called from the processes' threads."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            self._closed = True  # the loop is gone: nobody waits any more
+
+    def _on_ready(self, process: _Process, capabilities: Any) -> None:
+        self.capabilities = capabilities
+        self._free(process)
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def _free(self, process: _Process) -> None:
+        process.current = None
+        if timer := self._timers.pop(process, None):
+            timer.cancel()
+        if not self._closed and process not in self._idle:
+            self._idle.append(process)
+        self._dispatch()
+
+    def _on_answer(
+        self, process: _Process, job: _Job, kind: str, value: Any, seconds: float
+    ) -> None:
+        self.stats.calls += 1
+        self.stats.busy_seconds += seconds
+        if kind == "error":
+            self.stats.errors += 1
+        if not job.done.done():
+            if kind == "error":
+                job.done.set_exception(value)
+            else:
+                job.done.set_result(value)
+        self._free(process)
+
+    def _on_hang(self, process: _Process, job: _Job) -> None:
+        self._timers.pop(process, None)
+        if not job.done.done():
+            job.done.set_exception(
+                WorkerError("worker_hung", f"{self.name} took over {job.timeout:g} s; restarted.")
+            )
+        process.kill()
+
+    def _on_death(self, process: _Process, failures: int) -> None:
+        job, process.current = process.current, None
+        if timer := self._timers.pop(process, None):
+            timer.cancel()
+        if process in self._idle:
+            self._idle.remove(process)
+        self.stats.restarts += 1
+        log.warning("worker died; starting another", pool=self.name, failures=failures)
+        if job is not None and not job.done.done():
+            job.done.set_exception(
+                WorkerError("worker_died", f"The {self.name} process died; a new one is starting.")
+            )
+        if failures >= len(_BACKOFF) and not self._ready.done():
+            self._on_broken(
+                process,
+                WorkerError(
+                    "worker_start", f"The {self.name} process dies at every start; see the log."
+                ),
+            )
+
+    def _on_broken(self, process: _Process, error: BabbleFishError) -> None:
+        """The stage cannot be built: starting again would not help."""
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        self._processes.remove(process)
+        if not self._processes:
+            self._broken = error
+            self._fail_all(error)
+
+    def _fail_all(self, error: BabbleFishError) -> None:
+        current = [p.current for p in self._processes if p.current]
+        waiting, self._queue = self._queue, []
+        for job in (*waiting, *current):
+            if not job.done.done():
+                job.done.set_exception(error)
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # start() may have been cancelled; do not warn

@@ -1,0 +1,151 @@
+"""Scripted stages that implement the real interfaces, for tests of what lies around them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from babblefish.engine.stages import (
+    PLAYOUT_RATE,
+    Recognition,
+    RecognitionRequest,
+    RecogniserCapabilities,
+    SpeakerEncoderCapabilities,
+    SynthesiserCapabilities,
+    TranslatorCapabilities,
+    VadCapabilities,
+)
+from babblefish.errors import RecognitionError, SynthesisError, TranslationError, WeightsError
+
+
+class EnergyVad:
+    """Speech is what is louder than -40 dBFS."""
+
+    capabilities = VadCapabilities(frame_samples=512, state_shape=(1,))
+
+    def probabilities(self, frames, states):
+        loud = np.sqrt(np.mean(np.square(frames), axis=1)) > 0.01
+        return loud.astype(np.float32), states
+
+
+class ToneRecogniser:
+    """"Hears" the loudest frequency: text is ``said <Hz> for <tenths of a second>``.
+
+    Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
+    6300 returns garbage, 6400 raises.
+    """
+
+    capabilities = RecogniserCapabilities(
+        languages=frozenset({"en", "fr", "es", "de"}),
+        translates_into=frozenset({"en"}),
+        max_seconds=30.0,
+    )
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
+
+    def transcribe(self, audio: np.ndarray, request: RecognitionRequest) -> Recognition:
+        time.sleep(self._delay)
+        spectrum = np.abs(np.fft.rfft(audio))
+        hertz = int(round(np.argmax(spectrum) * 16000 / len(audio), -2))
+        if hertz == 6000:
+            raise RuntimeError("secret words")
+        if hertz == 6100:
+            os._exit(9)
+        if hertz == 6200:
+            time.sleep(3600)
+        if hertz == 6300:
+            return {"nonsense": float("nan")}
+        if hertz == 6400:
+            raise RecognitionError("bad_audio", "This tone is not accepted.")
+        loud = np.abs(audio) > 0.01
+        language = request.language or "en"
+        text = f"said {hertz} for {round(loud.mean() * len(audio) / 1600)}" if loud.any() else ""
+        wanted = request.translate_into
+        if request.translate_when is not None and language not in request.translate_when:
+            wanted = ()
+        return Recognition(
+            text, language, 1.0, 1.0, 0.0, {t: f"[{t}] {text}" for t in wanted if t != language}
+        )
+
+
+class TagTranslator:
+    """``[target] text``."""
+
+    capabilities = TranslatorCapabilities(
+        pairs={(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b}
+    )
+
+    def translate(self, texts, source, target):
+        if (source, target) not in self.capabilities.pairs:
+            raise TranslationError("pair", f"{source} to {target} is not served.")
+        return [f"[{target}] {text}" for text in texts]
+
+
+class ToneSynthesiser:
+    """50 ms a character, at a frequency that tells the voice: 1000 Hz + 100 × its number."""
+
+    capabilities = SynthesiserCapabilities(
+        voices={lang: tuple(f"{lang}-{i}" for i in range(4)) for lang in ("en", "fr", "es")},
+        quality="good",
+    )
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
+
+    def synthesise(self, text, language, voice, speed):
+        if language not in self.capabilities.voices:
+            raise SynthesisError("language", f"{language} is not served.")
+        time.sleep(self._delay)
+        if "6500" in text:
+            return np.full(4800, np.nan, np.float32)
+        seconds = 0.05 * len(text) / speed
+        t = np.arange(int(seconds * PLAYOUT_RATE)) / PLAYOUT_RATE
+        hertz = 1000 + 100 * int(voice.rsplit("-", 1)[1])
+        return (0.3 * np.sin(2 * np.pi * hertz * t)).astype(np.float32)
+
+
+class ToneEncoder:
+    """Voiceprint: the loudest frequency, as a direction in the plane."""
+
+    capabilities = SpeakerEncoderCapabilities(
+        dimension=2, min_seconds=0.3, same_speaker={1.0: 0.9, 3.0: 0.95}
+    )
+
+    def embed(self, audio):
+        hertz = np.argmax(np.abs(np.fft.rfft(audio))) * 16000 / len(audio)
+        angle = hertz / 2000
+        return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+class Echo:
+    """For the pool's own tests: does as it is told."""
+
+    capabilities = "echo"
+
+    def __init__(self, fail: str = "") -> None:
+        if fail == "weights":
+            raise WeightsError("missing", "The weights are missing. Run make setup.")
+        if fail == "exit":
+            os._exit(3)
+
+    def echo(self, value):
+        return value
+
+    def pid(self):
+        return os.getpid()
+
+    def nice(self):
+        return os.nice(0)
+
+    def sleep(self, seconds, value=None):
+        time.sleep(seconds)
+        return value
+
+    def crash(self):
+        raise ValueError("secret words")
+
+    def die(self):
+        os._exit(9)

@@ -1,0 +1,146 @@
+"""Worker pools with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+import pytest_asyncio
+
+from babblefish.engine.stages import StageSpec
+from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.errors import WeightsError, WorkerError
+
+ECHO = StageSpec("tests.fake_stages:Echo")
+
+
+@pytest_asyncio.fixture
+async def pool():
+    pool = WorkerPool("echo", ECHO, nice=3, max_queue=4)
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+async def test_calls_go_to_a_niced_process_and_arrays_come_back_unchanged(pool):
+    assert pool.capabilities == "echo"
+    assert await pool.call("pid") not in (0, os.getpid())
+    assert await pool.call("nice") >= 3
+    samples = np.random.default_rng(0).standard_normal(500_000).astype(np.float32)
+    back = await pool.call("echo", {"audio": samples, "rate": 16000})
+    assert np.array_equal(back["audio"], samples) and back["audio"].flags.writeable
+
+
+async def test_urgent_jobs_overtake_waiting_ones(pool):
+    order = []
+
+    async def call(name, priority):
+        await pool.call("sleep", 0.05, priority=priority)
+        order.append(name)
+
+    names = [("first", Priority.BATCH), ("file", Priority.BATCH), ("draft", Priority.DRAFT),
+             ("now", Priority.NOW)]  # fmt: skip
+    async with asyncio.TaskGroup() as group:
+        for name, priority in names:
+            group.create_task(call(name, priority))
+            await asyncio.sleep(0)
+    assert order == ["first", "now", "draft", "file"]
+
+
+async def test_promise_8_a_full_queue_drops_the_least_valuable(pool):
+    running = asyncio.create_task(pool.call("sleep", 0.3))
+    await asyncio.sleep(0.05)
+    drafts = [asyncio.create_task(pool.call("echo", i, priority=Priority.DRAFT)) for i in range(4)]
+    await asyncio.sleep(0)
+    assert await pool.call("echo", "kept") == "kept"
+    with pytest.raises(WorkerError) as error:
+        await drafts[-1]
+    assert error.value.code == "overloaded"
+    assert await asyncio.gather(*drafts[:3]) == [0, 1, 2] and pool.stats.dropped == 1
+    await running
+
+
+async def test_cancelling_takes_a_job_out_of_the_queue(pool):
+    running = asyncio.create_task(pool.call("sleep", 0.2))
+    waiting = asyncio.create_task(pool.call("die"))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await running
+    assert pool.depth == 0 and await pool.call("echo", 1) == 1 and pool.stats.restarts == 0
+
+
+async def test_promise_9_a_process_that_dies_is_replaced_and_its_job_reported(pool):
+    with pytest.raises(WorkerError) as error:
+        await pool.call("die")
+    assert error.value.code == "worker_died"
+    assert await pool.call("echo", "alive") == "alive"
+    os.kill(pool.pids[0], signal.SIGKILL)
+    await asyncio.sleep(0.1)
+    assert await pool.call("echo", "again") == "again"
+    assert pool.stats.restarts == 2
+
+
+async def test_promise_9_a_process_that_hangs_is_replaced(pool):
+    with pytest.raises(WorkerError) as error:
+        await pool.call("sleep", 60, timeout=0.2)
+    assert error.value.code == "worker_hung"
+    assert await pool.call("echo", "alive") == "alive"
+
+
+async def test_a_crash_in_a_stage_does_not_repeat_what_was_said(pool):
+    with pytest.raises(WorkerError) as error:
+        await pool.call("crash")
+    assert error.value.code == "stage_crashed" and "secret" not in str(error.value)
+
+
+async def test_a_stage_that_cannot_be_built_says_why():
+    pool = WorkerPool("echo", StageSpec("tests.fake_stages:Echo", {"fail": "weights"}))
+    with pytest.raises(WeightsError, match="make setup"):
+        await pool.start()
+    with pytest.raises(WeightsError):
+        await pool.call("echo", 1)
+    await pool.close()
+
+
+async def test_closing_leaves_no_process_and_fails_what_waits():
+    pool = WorkerPool("echo", ECHO, processes=2)
+    await pool.start()
+    jobs = [asyncio.create_task(pool.call("sleep", 30)) for _ in range(4)]
+    await asyncio.sleep(0.1)
+    pids = pool.pids
+    await pool.close()
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [r.code for r in results] == ["closed"] * 4
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_workers_end_with_the_server():
+    """A killed server leaves nothing behind: the worker's socket closes with it."""
+    code = (
+        "import asyncio\n"
+        "from babblefish.engine.stages import StageSpec\n"
+        "from babblefish.engine.workers import WorkerPool\n"
+        "async def main():\n"
+        "    pool = WorkerPool('echo', StageSpec('tests.fake_stages:Echo'))\n"
+        "    await pool.start()\n"
+        "    print(pool.pids[0], flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    import sys
+
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    worker = int(await server.stdout.readline())
+    server.kill()
+    await server.wait()
+    for _ in range(50):
+        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie":
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("the worker outlived the server")
