@@ -1,0 +1,299 @@
+"""What one listener hears: translations in order, original voices under them, 20 ms at a time.
+
+Time is the number of frames taken; there is no clock, network or engine in here. Utterances are
+played in the order in which their speakers finished. A backlog is worked off in three steps:
+shorter pauses between utterances, faster speech (``pace``, which the engine is asked to follow),
+and at last dropping the sound of the oldest utterance not yet begun, whose caption is then
+marked; captions themselves never pass through here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+RATE = 48_000
+FRAME = 960
+"""samples in 20 ms"""
+FRAME_S = FRAME / RATE
+
+_GAP_S = 0.25
+"""silence between utterances"""
+_SHORT_GAP_S = 0.06
+"""the same while there is a backlog"""
+_HURRY_S = 2.0
+"""backlog from which pauses shrink and speech gets faster"""
+_WAIT_FOR_ORDER_S = 1.5
+"""how long an utterance that is ready waits for an earlier one that is not"""
+_STALL_S = 6.0
+"""how long an utterance may stop in its middle before it is given up"""
+_ORIGINAL_MAX_FRAMES = 12
+"""live audio waiting at most; more means that the two clocks drift or packets came in a burst"""
+_MAX_TRACKS = 64
+"""utterances waiting at most, for a listener whose connection takes nothing"""
+_DUCK = 0.5
+"""further factor on other people's original voices while a translation plays"""
+
+State = Literal["playing", "played", "skipped"]
+_SILENCE = np.zeros(FRAME, np.int16)
+_SILENCE.setflags(write=False)
+
+
+@dataclass(slots=True)
+class _Track:
+    """The translation of one utterance, growing while it is synthesised."""
+
+    utterance: str
+    order: float
+    age: int
+    """frames taken when the speaker stopped talking"""
+    opened: int
+    chunks: deque[np.ndarray] = field(default_factory=deque)
+    offset: int = 0
+    """samples of the first chunk already played"""
+    waiting: int = 0
+    """samples not yet played"""
+    played: int = 0
+    """samples played"""
+    finished: bool = False
+    playing: bool = False
+    starved: int = 0
+
+
+@dataclass(slots=True)
+class _Original:
+    """A live original voice."""
+
+    frames: deque[np.ndarray] = field(default_factory=deque)
+    gain: float = 0.0
+    understood: bool = False
+    quiet: int = 0
+    primed: bool = False
+
+
+class Playout:
+    """One listener. ``on_state`` is told when an utterance begins, ends or is skipped."""
+
+    def __init__(
+        self, on_state: Callable[[str, State], None], *, lag_budget: float, original_level: float
+    ) -> None:
+        self.lag_budget = lag_budget
+        self.original_level = original_level
+        self._on_state = on_state
+        self._tracks: deque[_Track] = deque()
+        self._by_id: dict[str, _Track] = {}
+        self._originals: dict[str, _Original] = {}
+        self._taken = 0
+        self._gap = 0
+
+    # --- feeding ----------------------------------------------------------------------------
+
+    def open(self, utterance: str, order: float, ended_ago: float = 0.0) -> None:
+        """Announce an utterance that will be spoken. order: smaller plays first.
+
+        ended_ago: seconds since the speaker stopped talking.
+        """
+        if len(self._tracks) >= _MAX_TRACKS:
+            self._remove(self._tracks[0], "skipped")
+        age = self._taken - round(ended_ago / FRAME_S)
+        track = _Track(utterance, order, age, self._taken)
+        position = len(self._tracks)
+        while position and self._tracks[position - 1].order > order:
+            if self._tracks[position - 1].playing:
+                break
+            position -= 1
+        self._tracks.insert(position, track)
+        self._by_id[utterance] = track
+
+    def add(self, utterance: str, samples: np.ndarray, last: bool) -> None:
+        """More speech: int16 (n,) at 48 kHz, shared with other listeners, never written to."""
+        track = self._by_id.get(utterance)
+        if track is None:
+            return  # skipped or given up
+        if len(samples):
+            track.chunks.append(samples)
+            track.waiting += len(samples)
+        track.starved = 0
+        track.finished = track.finished or last
+
+    def finish(self, utterance: str) -> None:
+        """No more speech will come for ``utterance``."""
+        if track := self._by_id.get(utterance):
+            track.finished = True
+            if not track.playing and not track.waiting:
+                self._remove(track, "skipped")
+
+    def original(self, speaker: str, frame: np.ndarray, understood: bool) -> None:
+        """Live sound of another microphone: int16 (960,), shared, never written to."""
+        source = self._originals.get(speaker)
+        if source is None:
+            source = self._originals[speaker] = _Original()
+        source.understood = understood
+        source.frames.append(frame)
+        if len(source.frames) > _ORIGINAL_MAX_FRAMES:
+            while len(source.frames) > 2:
+                source.frames.popleft()
+
+    def clear(self) -> None:
+        """Forget all sound, as after a reconnection; what was not heard counts as skipped."""
+        for track in list(self._tracks):
+            self._remove(track, "skipped")
+        self._originals.clear()
+
+    # --- state ------------------------------------------------------------------------------
+
+    @property
+    def backlog(self) -> float:
+        """Seconds of translation waiting to be heard."""
+        return sum(track.waiting for track in self._tracks) / RATE
+
+    @property
+    def lag(self) -> float:
+        """Seconds between the end of what somebody said and the start of hearing it, for the
+        utterance that is furthest behind; one that still waits counts up to now."""
+        behind = [
+            (self._taken - track.age) * FRAME_S - track.played / RATE
+            for track in self._tracks
+            if track.waiting
+        ]
+        return max(0.0, *behind) if behind else 0.0
+
+    @property
+    def pace(self) -> float:
+        """Speaking speed that works the backlog off."""
+        backlog = self.backlog
+        if backlog < _HURRY_S:
+            return 1.0
+        return 1.12 if backlog < 2 * _HURRY_S else 1.25
+
+    # --- taking -----------------------------------------------------------------------------
+
+    def next_frame(self) -> np.ndarray:
+        """int16 (960,): the next 20 ms. Read-only when silent."""
+        self._taken += 1
+        self._drop_beyond_budget()
+        speech = self._next_speech()
+        mix = self._mix_originals(speech is not None)
+        if mix is None:
+            return _SILENCE if speech is None else speech
+        if speech is not None:
+            mix += speech
+        return _limit(mix)
+
+    def _drop_beyond_budget(self) -> None:
+        for track in list(self._tracks):
+            behind = (self._taken - track.age) * FRAME_S
+            if track.playing or behind <= self.lag_budget:
+                continue
+            newer = any(t is not track and t.order > track.order for t in self._tracks)
+            if newer or (not track.waiting and behind > 2 * self.lag_budget):
+                self._remove(track, "skipped")
+
+    def _next_speech(self) -> np.ndarray | None:
+        track = self._current()
+        if track is None:
+            return None
+        if not track.playing:
+            if self._gap > 0:
+                self._gap -= 1
+                return None
+            track.playing = True
+            self._on_state(track.utterance, "playing")
+        if track.waiting == 0 and not track.finished:
+            track.starved += 1
+            if track.starved * FRAME_S > _STALL_S:
+                self._remove(track, "played")
+            return None
+        frame = _take(track)
+        if track.finished and track.waiting == 0:
+            self._remove(track, "played")
+            gap = _SHORT_GAP_S if self.backlog >= _HURRY_S else _GAP_S
+            self._gap = round(gap / FRAME_S)
+        return frame
+
+    def _current(self) -> _Track | None:
+        """The track to play now: the first, unless it keeps a later one that is ready waiting."""
+        if not self._tracks:
+            self._gap = max(0, self._gap - 1)
+            return None
+        first = self._tracks[0]
+        if first.playing or first.waiting:
+            return first
+        if (self._taken - first.opened) * FRAME_S < _WAIT_FOR_ORDER_S:
+            self._gap = max(0, self._gap - 1)
+            return None
+        for index, track in enumerate(self._tracks):
+            if track.waiting:
+                del self._tracks[index]
+                self._tracks.appendleft(track)
+                return track
+        self._gap = max(0, self._gap - 1)
+        return None
+
+    def _mix_originals(self, translating: bool) -> np.ndarray | None:
+        mix = None
+        for speaker in list(self._originals):
+            source = self._originals[speaker]
+            if not source.primed and len(source.frames) >= 2:
+                source.primed = True  # two frames absorb the jitter between two 20 ms clocks
+            if not source.primed or not source.frames:
+                source.quiet += 1
+                source.primed = source.primed and source.quiet < 3
+                if source.quiet > 250:
+                    del self._originals[speaker]
+                continue
+            source.quiet = 0
+            frame = source.frames.popleft()
+            target = 1.0 if source.understood else self.original_level
+            if translating and not source.understood:
+                target *= _DUCK
+            before, source.gain = source.gain, source.gain + (target - source.gain) * 0.35
+            if before < 1e-3 and source.gain < 1e-3:
+                continue
+            ramp = np.linspace(before, source.gain, FRAME, dtype=np.float32)
+            mix = frame * ramp if mix is None else mix + frame * ramp
+        return mix
+
+    def _remove(self, track: _Track, state: State) -> None:
+        self._tracks.remove(track)
+        del self._by_id[track.utterance]
+        self._on_state(track.utterance, state)
+
+
+def _take(track: _Track) -> np.ndarray:
+    """The next FRAME samples of a track, padded with silence at its very end."""
+    if track.chunks and track.offset + FRAME <= len(track.chunks[0]):
+        first = track.chunks[0]
+        frame = first[track.offset : track.offset + FRAME]
+        track.offset += FRAME
+        track.waiting -= FRAME
+        track.played += FRAME
+        if track.offset == len(first):
+            track.chunks.popleft()
+            track.offset = 0
+        return frame
+    frame = np.zeros(FRAME, np.int16)
+    filled = 0
+    while filled < FRAME and track.chunks:
+        part = track.chunks[0][track.offset : track.offset + FRAME - filled]
+        frame[filled : filled + len(part)] = part
+        filled += len(part)
+        track.offset += len(part)
+        if track.offset == len(track.chunks[0]):
+            track.chunks.popleft()
+            track.offset = 0
+    track.waiting -= filled
+    track.played += filled
+    return frame
+
+
+def _limit(mix: np.ndarray) -> np.ndarray:
+    """Sum of voices → int16, turning the frame down rather than clipping it."""
+    peak = float(np.abs(mix).max())
+    if peak > 32000:
+        mix = mix * (32000 / peak)
+    return mix.astype(np.int16)
