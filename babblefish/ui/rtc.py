@@ -1,0 +1,366 @@
+"""WebRTC connections of participants: the only module that imports fastrtc.
+
+``Offers.answer`` turns a checked offer into a running ``Call``: one peer connection attached to
+one room ``Link``. Sound flows both ways at 48 kHz, events of ``protocol.py`` as JSON on the data
+channel. fastrtc negotiates and cleans up; ``sound.py`` carries the media. ``Stream.mount`` is
+never used: it would publish unauthenticated routes. This module knows no HTTP and no tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiortc import RTCDataChannel, RTCPeerConnection
+from fastrtc import AsyncStreamHandler
+from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
+
+from babblefish.errors import BabbleFishError, TransportError
+from babblefish.protocol import ClientEvent, Resume, ServerEvent, Warn, client_event, to_json
+from babblefish.settings import Settings
+from babblefish.ui.sdp import narrow_offer
+from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, Intake, OpusTrack
+
+if TYPE_CHECKING:
+    from rooms.room import Link, Member
+
+log = logging.getLogger(__name__)
+
+CHANNEL_LABEL = "text"
+OFFER_SECONDS = 10.0
+"""for answering an offer"""
+CONNECT_SECONDS = 20.0
+"""from answer to open data channel"""
+FAREWELL_SECONDS = 0.5
+"""for last events to leave before the connection closes"""
+
+_RESYNC_SECONDS = 0.2
+_CATCH_UP_SECONDS = FRAME_SECONDS / 2
+_EVENTS_PER_SECOND, _EVENT_BURST, _EVENTS_TOO_MANY = 20.0, 60.0, 500
+_EARLY_EVENTS = 16
+_CHANNEL_FULL, _CHANNEL_STUCK = 256 * 1024, 1024 * 1024
+"""bytes waiting in a data channel: above the first, passing events are dropped; above the
+second, the connection is given up and the phone resumes on a new one"""
+_PASSING = frozenset({"speaking", "voicing", "lag", "pong", "roster"})
+_SILENCE = np.zeros(FRAME, np.int16)
+_SILENCE.setflags(write=False)
+
+_next_call: contextvars.ContextVar[Call] = contextvars.ContextVar("next_call")
+
+
+class Pace:
+    """An absolute 20 ms schedule: no drift; after a delay, frames at double pace until the
+    schedule is met again; after a long one, a new schedule."""
+
+    def __init__(self) -> None:
+        self._due: float | None = None
+        self._sent = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds to sleep before the next frame, given the loop's time."""
+        if self._due is None or now - self._due > _RESYNC_SECONDS:
+            self._due = now
+        start = max(now, self._due, self._sent + _CATCH_UP_SECONDS)
+        self._due += FRAME_SECONDS
+        self._sent = start
+        return start - now
+
+
+class Allowance:
+    """A token bucket for the events of one connection."""
+
+    def __init__(self) -> None:
+        self._tokens, self._at = _EVENT_BURST, 0.0
+        self.refused = 0
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(_EVENT_BURST, self._tokens + (now - self._at) * _EVENTS_PER_SECOND)
+        self._at = now
+        if self._tokens < 1:
+            self.refused += 1
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Call(AsyncStreamHandler):
+    """One peer connection of one member: its sound, its data channel, its signs of life."""
+
+    def __init__(self, member: Member | None) -> None:
+        super().__init__(
+            expected_layout="mono", output_sample_rate=RATE, input_sample_rate=RATE
+        )
+        self.id = uuid.uuid4().hex
+        self.member = member
+        self.link: Link | None = None
+        self.pc: RTCPeerConnection | None = None
+        self.opened = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.alive_at = 0.0
+        self._now = asyncio.get_running_loop().time
+        self._pace = Pace()
+        self._allowance = Allowance()
+        self._early: deque[ClientEvent] = deque(maxlen=_EARLY_EVENTS)
+        self._resumed = False
+        self._faults = 0
+
+    def copy(self) -> Call:
+        """fastrtc asks its handler for one per connection: it is the one just announced."""
+        return _next_call.get()
+
+    # --- sound ---
+
+    async def receive(self, frame: tuple[int, np.ndarray]) -> None:
+        self.hear(frame[1].reshape(-1))
+
+    async def emit(self) -> tuple[int, np.ndarray]:
+        return RATE, (await self.next_frame()).reshape(1, FRAME)
+
+    def hear(self, samples: np.ndarray) -> None:
+        """Take int16 (n,) 48 kHz from the member's microphone."""
+        self.alive_at = self._now()
+        if self.link is not None:
+            try:
+                self.link.hear(samples)
+            except Exception as error:
+                self._fault(error)
+
+    async def next_frame(self) -> np.ndarray:
+        """int16 (960,): the next 20 ms for the member, when they are due."""
+        delay = self._pace.wait(self._now())
+        if delay > 0:
+            await asyncio.sleep(delay)
+        if self.link is None:
+            return _SILENCE
+        try:
+            return self.link.next_frame()
+        except Exception as error:
+            self._fault(error)
+            return _SILENCE
+
+    def _fault(self, error: Exception) -> None:
+        self._faults += 1
+        if self._faults == 1:
+            log.exception("A room failed on one connection's sound", exc_info=error)
+
+    # --- events ---
+
+    def set_channel(self, channel: RTCDataChannel) -> None:
+        if self.channel is not None or channel.label != CHANNEL_LABEL:
+            channel.close()
+            return
+        super().set_channel(channel)
+        channel.on("message", self._message)
+        channel.on("close", self.ended.set)
+        self.opened.set()
+
+    def send(self, event: ServerEvent) -> None:
+        """Send one event to the phone, on the loop, without waiting."""
+        channel = self.channel
+        if channel is None or channel.readyState != "open" or self.ended.is_set():
+            return
+        waiting = channel.bufferedAmount
+        if waiting > _CHANNEL_STUCK:
+            self.ended.set()
+        elif waiting < _CHANNEL_FULL or not self._is_passing(event):
+            channel.send(to_json(event))
+
+    @staticmethod
+    def _is_passing(event: ServerEvent) -> bool:
+        return event.type in _PASSING or (event.type == "caption" and not event.final)
+
+    def attached(self, link: Link) -> None:
+        """Start sound and events through ``link``."""
+        self.link = link
+        while self._early:
+            self._event(self._early.popleft())
+
+    def _message(self, message: str | bytes) -> None:
+        now = self._now()
+        self.alive_at = now
+        if not self._allowance.take(now):
+            if self._allowance.refused == 1:
+                self.send(Warn("too_many_events", "Too many events: some were ignored."))
+            if self._allowance.refused > _EVENTS_TOO_MANY:
+                self.ended.set()
+            return
+        try:
+            event = client_event(message)
+            if not self._resumed and not isinstance(event, Resume):
+                raise TransportError("bad_event", "The first event must be resume.")
+        except BabbleFishError as error:
+            self.send(Warn(error.code, error.message))
+            return
+        self._resumed = True
+        if self.link is None:
+            self._early.append(event)
+        else:
+            self._event(event)
+
+    def _event(self, event: ClientEvent) -> None:
+        try:
+            self.link.event(event)
+        except BabbleFishError as error:
+            self.send(Warn(error.code, error.message))
+        except Exception as error:
+            log.exception("A room failed on a %s event", event.type, exc_info=error)
+            self.send(Warn("internal", "That did not work. Please try again."))
+
+    async def say_goodbye(self) -> None:
+        """Give events already sent a moment to leave."""
+        deadline = self._now() + FAREWELL_SECONDS
+        while (
+            self.channel is not None
+            and self.channel.readyState == "open"
+            and self.channel.bufferedAmount > 0
+            and self._now() < deadline
+        ):
+            await asyncio.sleep(0.02)
+
+
+class Offers(WebRTCConnectionMixin):
+    """Answers offers and owns the calls that come of them.
+
+    A member has at most one attached call and one that is connecting; a newer one replaces
+    the older of its kind. Create and use on one running event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.event_handler = Call(None)
+        self.concurrency_limit = 2 * settings.max_rooms * settings.max_members
+        self.time_limit = None
+        self.modality = "audio"
+        self.mode = "send-receive"
+        self.allow_extra_tracks = False
+        self.rtc_configuration = None
+        self.server_rtc_configuration = self.convert_to_aiortc_format({"iceServers": []})
+        self.calls: dict[str, Call] = {}
+        self._tasks: dict[str, asyncio.Task] = {}
+        self._timeout = settings.connection_timeout
+        self._closing = False
+
+    async def answer(self, member: Member, sdp: str) -> str:
+        """Negotiate one connection for ``member``; returns the answer's SDP.
+
+        Raises TransportError "bad_offer", "server_full" or "closing"; nothing stays behind.
+        """
+        offer = narrow_offer(sdp)
+        if self._closing:
+            raise TransportError("closing", "The server is shutting down.")
+        for older in [c for c in self.calls.values() if c.member is member and c.link is None]:
+            await self._drop(older)
+        if len(self.calls) >= self.concurrency_limit:
+            raise TransportError("server_full", "The server carries no further connections.")
+        call = Call(member)
+        self.calls[call.id] = call
+        try:
+            async with asyncio.timeout(OFFER_SECONDS):
+                answer = await self._negotiate(call, offer)
+        except BaseException as error:
+            await self._drop(call)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            log.info("An offer failed: %s", type(error).__name__)
+            raise TransportError(
+                "bad_offer", "The WebRTC offer cannot be used: the connection failed."
+            ) from error
+        self._tasks[call.id] = asyncio.create_task(self._attend(call), name=f"call-{call.id}")
+        return answer
+
+    async def close(self) -> None:
+        """End every call."""
+        self._closing = True
+        await asyncio.gather(*(self._drop(call) for call in list(self.calls.values())))
+
+    async def connection_timeout(self, pc: Any, webrtc_id: str, time_limit: float) -> None:
+        """Nothing: ``_attend`` watches, and ends with its call."""
+
+    async def _negotiate(self, call: Call, offer: str) -> str:
+        token = _next_call.set(call)
+        try:
+            body = {"sdp": offer, "type": "offer", "webrtc_id": call.id}
+            answer = await self.handle_offer(body, set_outputs=None)
+        finally:
+            _next_call.reset(token)
+        if not isinstance(answer, dict):
+            raise TransportError("server_full", "The server carries no further connections.")
+        pc = call.pc = self.pcs[call.id]
+        # fastrtc's own listener would echo every message back as a log event.
+        pc.remove_all_listeners("datachannel")
+        pc.on("datachannel", call.set_channel)
+        pc.on("connectionstatechange", lambda: self._state_changed(call))
+        for transceiver in pc.getTransceivers():
+            transceiver.sender.replaceTrack(OpusTrack(call.next_frame))
+            # The buffer is aiortc's seam between packets and its decoder thread.
+            transceiver.receiver._RTCRtpReceiver__jitter_buffer = Intake(call.hear)
+        return answer["sdp"]
+
+    def _state_changed(self, call: Call) -> None:
+        if call.pc.connectionState in ("failed", "closed"):
+            call.ended.set()
+
+    async def _attend(self, call: Call) -> None:
+        """One call from answer to end."""
+        try:
+            if not await self._first(CONNECT_SECONDS, call.opened, call.ended):
+                return
+            if call.ended.is_set():
+                return
+            with call.member.attach(call.send) as link:
+                call.alive_at = call._now()
+                for older in self.calls.values():
+                    if older is not call and older.member is call.member:
+                        older.ended.set()
+                call.attached(link)
+                while call._now() - call.alive_at < self._timeout:
+                    if await self._first(1.0, call.ended, link.closed):
+                        break
+            call.link = None
+            await call.say_goodbye()
+        except BabbleFishError as error:
+            call.send(Warn(error.code, error.message))
+            await call.say_goodbye()
+        finally:
+            await self._release(call)
+
+    @staticmethod
+    async def _first(seconds: float, *events: asyncio.Event) -> bool:
+        """Wait until one of ``events`` is set; False when none was in time."""
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            done, _ = await asyncio.wait(
+                waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            return bool(done)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _drop(self, call: Call) -> None:
+        """End one call now."""
+        task = self._tasks.get(call.id)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._release(call)
+
+    async def _release(self, call: Call) -> None:
+        call.ended.set()
+        call.link = None
+        self._tasks.pop(call.id, None)
+        self.calls.pop(call.id, None)
+        pc = self.pcs.pop(call.id, None) or call.pc
+        try:
+            if pc is not None:
+                await pc.close()
+        except Exception as error:
+            log.warning("A connection did not close cleanly: %s", type(error).__name__)
+        finally:
+            for track in self.clean_up(call.id):
+                track.stop()
