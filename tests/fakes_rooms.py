@@ -24,13 +24,13 @@ class FakeEngine:
     """Serves en, fr and pl; fr→pl is basic, pl→fr is not served."""
 
     def __init__(self) -> None:
-        self.started = False
+        self.ready = False
 
     async def start(self) -> None:
-        self.started = True
+        self.ready = True
 
     async def close(self) -> None:
-        self.started = False
+        self.ready = False
 
     def languages(self) -> list[LanguageOffer]:
         return [

@@ -1,0 +1,249 @@
+"""Who may ask for what, how often, and what a browser may do with the answer.
+
+Rate limits, bearer tokens, origin check, body limits, security headers and an access log that
+holds no query, address, code or name. Whether a token is right is decided in ``rooms``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import re
+import time
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem, RateLimitItemPerMinute, parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from babblefish.errors import RoomError, TransportError
+from babblefish.settings import Settings
+
+access_log = logging.getLogger("babblefish.access")
+
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
+"""shape of room tokens and participants' keys"""
+
+API_BODY_BYTES = 100_000
+OTHER_BODY_BYTES = 1_000_000
+
+PAGE_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob: data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; "
+    "worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+ADMIN_CSP = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "connect-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Gradio needs inline scripts and styles; nothing outside the server all the same."""
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "microphone=(self), screen-wake-lock=(self), autoplay=(self), "
+        "camera=(), geolocation=(), payment=(), usb=()"
+    ),
+}
+
+
+class RateLimited(TransportError):
+    """Asked too often; try again after ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "rate_limited", f"Too many requests. Please try again in {retry_after} seconds."
+        )
+        self.retry_after = retry_after
+
+    def __reduce__(self):
+        return type(self), (self.retry_after,)
+
+
+class Access:
+    """Counts requests in memory and reads credentials; one per server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.secure = not settings.http or settings.public_url.startswith("https:")
+        """cookies may be marked Secure"""
+        self.public_host = urlsplit(settings.public_url).netloc.lower()
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._limits: dict[str, RateLimitItem] = {
+            "request": parse("900/minute"),
+            "room": parse("120/minute"),
+            "join": parse("40/minute"),
+            "offer": RateLimitItemPerMinute(settings.offers_per_minute),
+            "leave": parse("120/minute"),
+            "guess": parse("30/minute"),
+            "admin_login": parse("10/minute"),
+        }
+
+    def hit(self, action: str, *keys: str) -> None:
+        """Count one ``action`` of ``keys`` (address, room …); RateLimited when it is too many."""
+        if not self._limiter.hit(self._limits[action], action, *keys):
+            raise self._refusal(action, keys)
+
+    def check(self, action: str, *keys: str) -> None:
+        """As ``hit``, without counting."""
+        if not self._limiter.test(self._limits[action], action, *keys):
+            raise self._refusal(action, keys)
+
+    def _refusal(self, action: str, keys: tuple[str, ...]) -> RateLimited:
+        stats = self._limiter.get_window_stats(self._limits[action], action, *keys)
+        return RateLimited(max(1, round(stats.reset_time - time.time())))
+
+    @staticmethod
+    def address(connection: HTTPConnection) -> str:
+        """What counts as one origin of requests: an IPv4 address or an IPv6 /64 network."""
+        host = connection.client.host if connection.client else "local"
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return host
+        if address.version == 4:
+            return host
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+
+    @staticmethod
+    def bearer(connection: HTTPConnection, code: str) -> str:
+        """The token of the Authorization header; RoomError(``code``) when there is none."""
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not TOKEN.fullmatch(token):
+            raise RoomError(code, "Open the link of the room again: the key is missing.")
+        return token
+
+
+async def send_error(send: Send, status: int, error: TransportError) -> None:
+    """Answer one ASGI request with the program's error shape."""
+    body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if isinstance(error, RateLimited):
+        headers.append((b"retry-after", str(error.retry_after).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Guard:
+    """Refuses requests of other sites, floods and bodies that are too large.
+
+    The HTTP server holds a body to its announced length, so that the announcement is enough.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            if not self._own_site(Headers(scope=scope)):
+                await receive()
+                await send({"type": "websocket.close", "code": 4403})
+                return
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        if scope["method"] not in ("GET", "HEAD") and not self._own_site(headers):
+            error = TransportError("origin", "Requests of other web sites are not accepted.")
+            await send_error(send, 403, error)
+            return
+        api = scope["path"].startswith("/api/")
+        if api:
+            try:
+                self._access.hit("request", Access.address(HTTPConnection(scope)))
+            except RateLimited as error:
+                await send_error(send, 429, error)
+                return
+        limit = API_BODY_BYTES if api else OTHER_BODY_BYTES
+        if "transfer-encoding" in headers:
+            error = TransportError("no_length", "Send the request with its Content-Length.")
+            await send_error(send, 411, error)
+            return
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > limit:
+            error = TransportError("too_large", f"A request is at most {limit} bytes long.")
+            await send_error(send, 413, error)
+            return
+        await self._app(scope, receive, send)
+
+    def _own_site(self, headers: Headers) -> bool:
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return False
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        host = urlsplit(origin).netloc.lower()
+        return bool(host) and host in (headers.get("host", "").lower(), self._access.public_host)
+
+
+class SecurityHeaders:
+    """Adds the headers that keep pages to this server; answers of the API are not stored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        admin = path == "/admin" or path.startswith(("/admin/", "/admin-login"))
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", ADMIN_CSP if admin else PAGE_CSP)
+                if path.startswith("/api/"):
+                    headers["Cache-Control"] = "no-store"
+                else:
+                    headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, dressed)
+
+
+class AccessLog:
+    """Logs method, route template, status and time: nothing of what the client sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not access_log.isEnabledFor(logging.INFO):
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "-")
+            millis = (time.perf_counter() - start) * 1000
+            access_log.info("%s %s %d %.0f ms", scope["method"], route, status, millis)

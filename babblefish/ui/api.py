@@ -1,0 +1,261 @@
+"""The HTTP routes of a room: look, join, connect, leave. JSON in, JSON out.
+
+Typed bodies, one error shape ``{"error": {"code", "message"}}``. Knows rooms only through
+``Hub``; serves no pages and carries no sound.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from babblefish.errors import BabbleFishError, RoomError, TransportError
+from babblefish.ui.access import TOKEN, Access, RateLimited
+
+if TYPE_CHECKING:
+    from babblefish.engine.engine import Engine
+    from babblefish.ui.rtc import Offers
+    from rooms.hub import Hub
+    from rooms.room import Member, Room
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    "room_token": 401,
+    "member_key": 401,
+    "origin": 403,
+    "room_locked": 403,
+    "room_full": 409,
+    "too_many_rooms": 409,
+    "too_large": 413,
+    "bad_input": 422,
+    "bad_name": 422,
+    "bad_offer": 422,
+    "bad_event": 422,
+    "language": 422,
+    "setting": 422,
+    "rate_limited": 429,
+    "server_full": 503,
+    "closing": 503,
+    "starting": 503,
+}
+"""HTTP status of each error code; anything else is 500"""
+
+Code = Annotated[str, Field(max_length=32)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class JoinBody(Body):
+    name: str = Field(min_length=1, max_length=200)
+    speaks: str = Field("auto", max_length=35)
+    hears: str = Field(max_length=35)
+    microphone: bool = True
+
+
+class OfferBody(Body):
+    sdp: str
+    type: Literal["offer"]
+
+
+class LeaveBody(Body):
+    key: str = Field(pattern=rf"^{TOKEN.pattern}$")
+
+
+class LanguageAnswer(BaseModel):
+    code: str
+    name: str
+    english_name: str
+    direction: Literal["ltr", "rtl"]
+    speak: bool
+    hear: Literal["voice", "basic_voice", "captions"] | None
+
+
+class RoomAnswer(BaseModel):
+    code: str
+    name: str
+    locked: bool
+    languages: list[LanguageAnswer]
+    unserved: list[tuple[str, str]]
+    """pairs [spoken, heard] that cannot be translated"""
+    basic: list[tuple[str, str]]
+    """pairs whose translation is readable but often rough"""
+    original_level: float
+
+
+class JoinAnswer(BaseModel):
+    member: str
+    key: str
+    color: int
+    name: str
+
+
+class OfferAnswer(BaseModel):
+    sdp: str
+    type: Literal["answer"] = "answer"
+
+
+class ErrorDetail(BaseModel):
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorDetail
+
+
+class Desk:
+    """Checks limits and credentials before a room hears of a request."""
+
+    def __init__(self, hub: Hub, access: Access) -> None:
+        self._hub, self._access = hub, access
+
+    def room(self, request: Request, code: str, action: str) -> Room:
+        address = self._admit(request, code, action)
+        return self._guarded(
+            address, lambda: self._hub.enter(code, Access.bearer(request, "room_token"))
+        )
+
+    def member(self, request: Request, code: str, action: str, key: str | None = None) -> Member:
+        address = self._admit(request, code, action)
+        return self._guarded(
+            address, lambda: self._hub.member(code, key or Access.bearer(request, "member_key"))
+        )
+
+    def _admit(self, request: Request, code: str, action: str) -> str:
+        address = Access.address(request)
+        self._access.check("guess", address)
+        self._access.hit(action, address, code[:32])
+        return address
+
+    def _guarded(self, address: str, look):
+        try:
+            return look()
+        except RoomError as error:
+            if STATUS.get(error.code) == 401:
+                self._access.hit("guess", address)
+            raise
+
+
+class Phrasebook:
+    """What the engine offers people, worked out once when it is ready."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lists: dict[str, list] | None = None
+
+    def lists(self) -> dict[str, list]:
+        """``languages``, ``unserved`` and ``basic`` of RoomAnswer; TransportError("starting")."""
+        if not self._engine.ready:
+            raise TransportError("starting", "The server is still starting. One moment, please.")
+        if self._lists is None:
+            self._lists = self._work_out()
+        return self._lists
+
+    def _work_out(self) -> dict[str, list]:
+        offers = self._engine.languages()
+        unserved, basic = [], []
+        for source in (offer.code for offer in offers if offer.speak):
+            for target in (offer.code for offer in offers if offer.hear):
+                quality = self._engine.pair(source, target)
+                if quality is None:
+                    unserved.append((source, target))
+                elif quality == "basic":
+                    basic.append((source, target))
+        languages = [LanguageAnswer(**dataclasses.asdict(offer)) for offer in offers]
+        return {"languages": languages, "unserved": unserved, "basic": basic}
+
+
+def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
+    """The routes under ``/api``. ``request.app.state.offers`` must be an Offers."""
+    errors = {status: {"model": ErrorAnswer} for status in (401, 403, 409, 413, 422, 429)}
+    router = APIRouter(prefix="/api", tags=["rooms"], responses=errors)
+    desk = Desk(hub, access)
+    phrasebook = Phrasebook(engine)
+
+    @router.get("/rooms/{code}")
+    async def room(code: Code, request: Request) -> RoomAnswer:
+        """The room and its languages. Bearer: the room's token."""
+        found = desk.room(request, code, "room")
+        return RoomAnswer(
+            code=found.code,
+            name=found.name,
+            locked=found.locked,
+            original_level=found.settings.original_level,
+            **phrasebook.lists(),
+        )
+
+    @router.post("/rooms/{code}/join")
+    async def join(code: Code, body: JoinBody, request: Request) -> JoinAnswer:
+        """Take a seat. Bearer: the room's token. The answer's key is this participant's own."""
+        found = desk.room(request, code, "join")
+        phrasebook.lists()
+        member = found.join(**body.model_dump())
+        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
+
+    @router.post("/rooms/{code}/offer")
+    async def offer(code: Code, body: OfferBody, request: Request) -> OfferAnswer:
+        """Connect, or connect again: a WebRTC offer with one audio track and one data
+        channel. Bearer: the participant's key."""
+        member = desk.member(request, code, "offer")
+        offers: Offers = request.app.state.offers
+        return OfferAnswer(sdp=await offers.answer(member, body.sdp))
+
+    @router.post("/rooms/{code}/leave", status_code=204, response_class=Response)
+    async def leave(code: Code, request: Request) -> Response:
+        """Give up the seat. The participant's key as bearer or, for beacons, as {"key": …}."""
+        key = None
+        if "authorization" not in request.headers:
+            try:
+                key = LeaveBody.model_validate_json(await request.body()).key
+            except ValidationError as error:
+                raise RoomError("member_key", "The participant's key is missing.") from error
+        member = desk.member(request, code, "leave", key)
+        await hub.rooms[code].remove(member.id, "left")
+        return Response(status_code=204)
+
+    return router
+
+
+def error_answer(error: BabbleFishError) -> JSONResponse:
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after)
+    if (status := STATUS.get(error.code, 500)) == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"error": {"code": error.code, "message": error.message}}
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Every error of the application's own routes in one shape."""
+
+    @app.exception_handler(BabbleFishError)
+    async def expected(_: Request, error: BabbleFishError) -> JSONResponse:
+        return error_answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return error_answer(TransportError("bad_input", f"{place}: {first['msg']}."))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        body = {"error": {"code": code, "message": f"{error.detail}."}}
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        body = {"error": {"code": "internal", "message": "That did not work. Please try again."}}
+        return JSONResponse(body, status_code=500)

@@ -1,0 +1,298 @@
+"""Assembles the web application and runs it: routes, pages, certificate, start and stop.
+
+``create_app`` wires rooms and engine to HTTP and WebRTC; ``serve`` runs it and tells the person
+at the terminal where it is. Knows nothing of sound, speech or what happens in a room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import mimetypes
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import segno
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from babblefish.errors import SettingsError
+from babblefish.settings import Settings
+from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
+from babblefish.ui.api import create_router, install_errors
+from babblefish.ui.tls import Address, Certificates, local_addresses, local_names
+
+if TYPE_CHECKING:
+    from babblefish.engine.engine import Engine
+    from rooms.hub import Hub
+
+log = logging.getLogger(__name__)
+
+WEB = Path(__file__).parent / "web"
+DEFAULT_ROOM = "Meeting"
+_RENEW_SECONDS = 30.0
+
+Admin = Callable[[FastAPI, Settings, "Hub", "Engine", Access], Any]
+"""Mounts the host's pages at /admin; ``babblefish.ui.admin.mount_admin`` is one"""
+
+
+def create_app(
+    settings: Settings,
+    hub: Hub,
+    engine: Engine,
+    admin: Admin | None = None,
+    certificates: Certificates | None = None,
+) -> FastAPI:
+    """The whole application. Its lifespan starts and closes ``hub`` and ``engine``.
+
+    ``app.state.ready`` is set when models are loaded; ``app.state.failure`` holds the error
+    when they could not be.
+    """
+    access = Access(settings)
+    app = FastAPI(
+        title="BabbleFish",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lambda app: _lifespan(app, settings, hub, engine),
+    )
+    app.state.ready = asyncio.Event()
+    app.state.failure = None
+    app.state.access = access
+    app.state.hub = hub
+    install_errors(app)
+    app.include_router(create_router(hub, engine, access))
+    _add_pages(app, certificates)
+    app.state.admin = admin(app, settings, hub, engine, access) if admin else None
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Guard, access=access)
+    app.add_middleware(AccessLog)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    app: FastAPI, settings: Settings, hub: Hub, engine: Engine
+) -> AsyncIterator[None]:
+    from babblefish.ui.rtc import Offers
+
+    app.state.offers = Offers(settings)
+    await hub.start()
+
+    async def load() -> None:
+        try:
+            await engine.start()
+        except Exception as error:
+            log.error("The engine did not start: %s", type(error).__name__)
+            app.state.failure = error
+        app.state.ready.set()
+
+    loading = asyncio.create_task(load(), name="load models")
+    try:
+        yield
+    finally:
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        # Rooms first: their farewell still has to reach the phones.
+        await hub.close()
+        await app.state.offers.close()
+        await engine.close()
+
+
+def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
+    mimetypes.add_type("text/javascript", ".js")
+    mimetypes.add_type("application/manifest+json", ".webmanifest")
+
+    def page(name: str) -> Response:
+        return FileResponse(WEB / name, media_type="text/html; charset=utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def landing() -> Response:
+        return page("index.html")
+
+    @app.get("/r/{code}", include_in_schema=False)
+    async def room(code: str) -> Response:
+        return page("room.html")
+
+    @app.get("/health", tags=["server"])
+    async def health(request: Request) -> JSONResponse:
+        """``ok`` once people can be heard and translated, ``starting`` until then."""
+        state = request.app.state
+        if state.failure is not None:
+            return JSONResponse({"status": "failed"}, 503)
+        return JSONResponse({"status": "ok" if state.ready.is_set() else "starting"})
+
+    if certificates is not None:
+
+        @app.get("/trust", include_in_schema=False)
+        async def trust() -> Response:
+            return page("trust.html")
+
+        @app.get("/trust/ca.crt", include_in_schema=False)
+        async def authority() -> Response:
+            return Response(
+                certificates.authority_der(),
+                media_type="application/x-x509-ca-cert",
+                headers={"Content-Disposition": 'attachment; filename="babblefish-ca.crt"'},
+            )
+
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+
+
+# --- running it ---
+
+
+def run(settings: Settings) -> None:
+    """Serve until interrupted, with the engine of ``settings.profile`` and the host's pages.
+
+    Raises BabbleFishError when the server cannot start.
+    """
+    from babblefish.engine.engine import Engine
+    from babblefish.engine.profiles import choose
+    from babblefish.ui.admin import mount_admin
+    from rooms.hub import Hub
+
+    engine = Engine(choose(settings))
+    serve(settings, Hub(settings, engine), engine, mount_admin)
+
+
+def serve(settings: Settings, hub: Hub, engine: Engine, admin: Admin | None = None) -> None:
+    """Serve until interrupted. Raises BabbleFishError when the server cannot start."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    listener = bind(settings.host, settings.port)
+    certificates = None
+    if not settings.http:
+        certificates = Certificates(settings.data_dir / "tls")
+        certificates.refresh(local_names(), local_addresses())
+    app = create_app(settings, hub, engine, admin, certificates)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=settings.http,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=certificates and certificates.certificate_file,
+        ssl_keyfile=certificates and certificates.key_file,
+    )
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(server, listener, settings, certificates))
+    if app.state.failure is not None:
+        raise app.state.failure
+    print("\nStopped.")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, or SettingsError("port" | "host") that names the fix."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except socket.gaierror as error:
+        raise SettingsError("host", f"--host {host} is no address of this machine.") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < 65535 else port - 1
+            message = (
+                f"Port {port} is in use, perhaps by another BabbleFish. Stop that program, or "
+                f"choose another port: --port {other}"
+            )
+        elif error.errno == errno.EACCES:
+            message = f"Port {port} needs special rights. Choose one above 1023: --port 9000"
+        else:
+            raise SettingsError("host", f"--host {host} cannot be used: {error}.") from error
+        raise SettingsError("port", message) from error
+    return listener
+
+
+async def _serve(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    settings: Settings,
+    certificates: Certificates | None,
+) -> None:
+    helpers = [asyncio.create_task(_announce(server, settings, certificates), name="announce")]
+    if certificates is not None:
+        helpers.append(asyncio.create_task(_renew(server, certificates), name="renew certificate"))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+
+async def _announce(
+    server: uvicorn.Server, settings: Settings, certificates: Certificates | None
+) -> None:
+    """Tell the person at the terminal what goes on and where to go."""
+    app, start = server.config.app, time.monotonic()
+    print("Loading models…", flush=True)
+    await app.state.ready.wait()
+    if app.state.failure is not None:
+        server.should_exit = True
+        return
+    room = app.state.hub.create(DEFAULT_ROOM)
+    path = f"/r/{room.code}#t={room.token}"
+    bases = base_urls(settings, certificates)
+    print(f"Ready in {time.monotonic() - start:.0f} s.\n\nRoom “{room.name}”:")
+    for base in bases:
+        print(f"  {base}{path}")
+    with contextlib.suppress(UnicodeEncodeError):
+        segno.make(bases[0] + path, error="l", micro=False).terminal(compact=True, border=2)
+    if certificates is not None:
+        print(f"Phones that warn about the connection: {bases[0]}/trust explains why.")
+    elif not settings.public_url:
+        print("Without https, browsers give the microphone on this machine only.")
+    if app.state.admin is not None:
+        print(f"Host page: {bases[-1]}/admin   code: {app.state.admin.code}")
+    print("Stop with Ctrl-C.", flush=True)
+
+
+async def _renew(server: uvicorn.Server, certificates: Certificates) -> None:
+    """Follow the machine's addresses: new connections get a certificate that fits."""
+    while True:
+        await asyncio.sleep(_RENEW_SECONDS)
+        try:
+            if certificates.refresh(local_names(), local_addresses()):
+                server.config.ssl.load_cert_chain(
+                    certificates.certificate_file, certificates.key_file
+                )
+        except SettingsError as error:
+            log.warning("%s", error.message)
+
+
+def base_urls(settings: Settings, certificates: Certificates | None = None) -> list[str]:
+    """Where people find the server: the public address, those on the network, localhost."""
+    scheme, port = ("http" if settings.http else "https"), settings.port
+    bases = [settings.public_url.rstrip("/")] if settings.public_url else []
+    for address in _reachable(settings.host, certificates):
+        name = f"[{address}]" if address.version == 6 else str(address)
+        bases.append(f"{scheme}://{name}:{port}")
+    return [*bases, f"{scheme}://localhost:{port}"]
+
+
+def _reachable(host: str, certificates: Certificates | None) -> list[Address]:
+    """Addresses to show for the listening address ``host``; IPv6 only where there is no IPv4."""
+    addresses = local_addresses()
+    if host not in ("0.0.0.0", "::", ""):
+        addresses = [address for address in addresses if str(address) == host]
+    if certificates is not None:
+        addresses = [address for address in addresses if certificates.covered(address)]
+    return [a for a in addresses if a.version == 4] or addresses
