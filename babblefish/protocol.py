@@ -100,17 +100,6 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakerLabel:
-    """Who of the people behind one microphone spoke."""
-
-    utterance: str
-    index: int
-    """0 for the first voice heard on this microphone, 1 for the second …"""
-    count: int
-    """voices heard on this microphone so far"""
-
-
-@dataclass(frozen=True, slots=True)
 class Notice:
     """Something went wrong with one utterance; the meeting goes on."""
 
@@ -130,7 +119,7 @@ class Trace:
     """stage name → milliseconds spent, waiting in queues included"""
 
 
-EngineMessage = Transcript | Translation | Speech | SpeakerLabel | Notice | Trace
+EngineMessage = Transcript | Translation | Speech | Notice | Trace
 
 
 # --- events: server → phone -----------------------------------------------------------------

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """how long a participant without a connection stays in the room"""
     room_idle_hours: float = Field(12.0, gt=0)
     """an empty room is closed after this"""
+    token_hours: float = Field(24.0, gt=0)
+    """a room's link works for this long; the host can renew it"""
     connection_timeout: float = Field(6.0, gt=0)
     """seconds without a media packet after which a connection counts as lost"""
     offers_per_minute: int = Field(20, ge=1)

@@ -138,10 +138,10 @@ class Playout:
             while len(source.frames) > 2:
                 source.frames.popleft()
 
-    def clear(self) -> None:
-        """Forget all sound, as after a reconnection; what was not heard counts as skipped."""
-        for track in list(self._tracks):
-            self._remove(track, "skipped")
+    def resume(self, away: float) -> None:
+        """Go on after ``away`` seconds without a connection. Translations not yet heard are
+        still worth hearing, within the lag budget; live sound is not."""
+        self._taken += round(away / FRAME_S)
         self._originals.clear()
 
     # --- state ------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Playout:
             if track.playing or behind <= self.lag_budget:
                 continue
             newer = any(t is not track and t.order > track.order for t in self._tracks)
-            if newer or (not track.waiting and behind > 2 * self.lag_budget):
+            if newer or behind > 2 * self.lag_budget:  # the newest is better late than never
                 self._remove(track, "skipped")
 
     def _next_speech(self) -> np.ndarray | None:

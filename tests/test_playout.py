@@ -151,6 +151,16 @@ def test_promise_7_a_listener_who_takes_nothing_holds_a_bounded_amount():
     assert playout.backlog < 10
 
 
+def test_what_was_not_heard_before_a_short_break_is_heard_after_it():
+    for away, state in ((3.0, "played"), (60.0, "skipped")):
+        playout, states = listener()
+        playout.open("a", 1.0)
+        playout.add("a", tone(1.0), True)
+        playout.resume(away)
+        take(playout, 2.0)
+        assert states[-1] == ("a", state)
+
+
 def test_two_loud_voices_are_turned_down_rather_than_clipped():
     playout, _ = listener()
     loud = tone(1.0, amplitude=30000)

@@ -1,0 +1,191 @@
+"""The engine: utterances in, transcripts, translations and speech out.
+
+Owns the worker pools of one profile and everything languages need to be offered. It knows no
+rooms, listeners or web: ``process`` is given one utterance and the languages somebody wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from babblefish import languages
+from babblefish.engine import routes
+from babblefish.engine.interpretation import Interpretation, checked_recognition
+from babblefish.engine.listening import VadStream, VoiceActivity
+from babblefish.engine.profiles import Profile, StagePlan
+from babblefish.engine.stages import RecognitionRequest, RecogniserCapabilities
+from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.errors import TranslationError
+from babblefish.languages import LanguageOffer
+from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
+
+
+class Engine:
+    """All methods are for one event loop. ``start`` before anything else."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile_name = profile.name
+        self.ready = False
+        self.recogniser = _pool("recogniser", profile.recogniser)
+        self.translator = _pool("translator", profile.translator) if profile.translator else None
+        self.synthesisers = [
+            _pool(f"synthesiser-{i}", plan) for i, plan in enumerate(profile.synthesisers)
+        ]
+        self.speaker_encoder = _pool("speaker", profile.speaker_encoder)
+        self._vad = _pool("vad", profile.vad)
+        self._activity = VoiceActivity(self._vad)
+
+    @property
+    def pools(self) -> list[WorkerPool]:
+        text = [self.translator] if self.translator else []
+        return [self._vad, self.recogniser, *text, *self.synthesisers, self.speaker_encoder]
+
+    async def start(self) -> None:
+        """Load and warm all stages. Raises the first error, with the others stopped."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pool in self.pools:
+                    group.create_task(pool.start(), name=f"start {pool.name}")
+        except BaseExceptionGroup as errors:
+            await self.close()
+            raise errors.exceptions[0] from None
+        self.ready = True
+
+    async def close(self) -> None:
+        self.ready = False
+        await asyncio.gather(*(pool.close() for pool in self.pools))
+
+    # --- what is served ---------------------------------------------------------------------
+
+    @property
+    def recogniser_capabilities(self) -> RecogniserCapabilities:
+        return self.recogniser.capabilities
+
+    def route(self, source: str, target: str) -> routes.Route | None:
+        translator = self.translator.capabilities if self.translator else None
+        return routes.plan(source, target, self.recogniser_capabilities, translator)
+
+    def pair(self, source: str, target: str) -> Quality | None:
+        """How well ``source`` is translated into ``target``; None: not at all."""
+        if source == target:
+            return "good"
+        route = self.route(source, target)
+        return route.quality if route else None
+
+    def synthesiser(self, language: str) -> WorkerPool | None:
+        """The best voice for ``language``, None when nothing can speak it."""
+        for pool in self.synthesisers:
+            if language in pool.capabilities.voices:
+                return pool
+        return None
+
+    def voices(self, language: str) -> tuple[str, ...]:
+        """Voice names for ``language``, best first."""
+        pool = self.synthesiser(language)
+        return pool.capabilities.voices[language] if pool else ()
+
+    def hearing(self, language: str) -> languages.Hearing | None:
+        """What a listener of ``language`` gets at best; None: nothing is translated into it."""
+        spoken = self.recogniser_capabilities.languages
+        if not any(self.route(source, language) for source in spoken if source != language):
+            return None
+        pool = self.synthesiser(language)
+        if pool is None:
+            return "captions"
+        return "voice" if pool.capabilities.quality == "good" else "basic_voice"
+
+    def languages(self) -> list[LanguageOffer]:
+        """Every language that may be spoken or heard, best served first."""
+        known = set(self.recogniser_capabilities.languages)
+        if self.translator:
+            known |= {target for _, target in self.translator.capabilities.pairs}
+        rank = {"voice": 0, "basic_voice": 1, "captions": 2, None: 3}
+        offers = [
+            LanguageOffer(
+                code,
+                languages.own_name(code),
+                languages.english_name(code),
+                languages.direction(code),
+                code in self.recogniser_capabilities.languages,
+                self.hearing(code),
+            )
+            for code in known
+        ]
+        return sorted(offers, key=lambda o: (rank[o.hear], o.name.casefold()))
+
+    # --- work -------------------------------------------------------------------------------
+
+    def listen(self) -> VadStream:
+        """Voice activity of one more microphone."""
+        return self._activity.open()
+
+    async def process(
+        self,
+        utterance: Utterance,
+        targets: Mapping[str, str | None],
+        emit: Callable[[EngineMessage], None],
+        *,
+        pace: Callable[[str], float] = lambda language: 1.0,
+        priority: Priority = Priority.NOW,
+    ) -> None:
+        """Interpret one utterance; ``emit`` gets each message as soon as it exists.
+
+        targets: language → voice name, or None for captions only. pace: speaking speed wanted
+        for a language, asked before each clause. The order per language is Transcript,
+        Translation, Speech …; a Trace comes last. What goes wrong becomes a Notice; only
+        cancellation is raised, and stops the work.
+        """
+        await Interpretation(self, utterance, targets, emit, pace, priority).run()
+
+    async def draft(
+        self, utterance: Utterance, targets: Iterable[str]
+    ) -> tuple[Transcript, list[Translation]]:
+        """A quick look at unfinished speech, translated where text translation can.
+
+        Raises BabbleFishError when the recogniser cannot; drafts are dropped under load.
+        """
+        request = RecognitionRequest(utterance.language, utterance.language_fixed, draft=True)
+        raw = await self.recogniser.call(
+            "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT
+        )
+        heard = checked_recognition(raw)
+        transcript = Transcript(
+            utterance.id, heard.text, heard.language, heard.language_probability,
+            heard.confidence, final=False,
+        )  # fmt: skip
+        if not heard.text:
+            return transcript, []
+        translations = []
+        for target in targets:
+            route = self.route(heard.language, target) if target != heard.language else None
+            if route is None or route.kind != "text":
+                continue
+            text = await self.translate(heard.text, heard.language, target, Priority.DRAFT)
+            translations.append(Translation(utterance.id, target, text, route.quality, False))
+        return transcript, translations
+
+    async def translate(
+        self, text: str, source: str, target: str, priority: Priority = Priority.NOW
+    ) -> str:
+        """Text to text. Raises TranslationError("pair") for a pair that is not served."""
+        if self.translator is None:
+            raise TranslationError("pair", "This profile does not translate text.")
+        answer = await self.translator.call(
+            "translate", [text], source, target, priority=priority, timeout=10.0
+        )
+        if not (isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], str)):
+            raise TranslationError("bad_output", "The translator returned no text.")
+        return answer[0]
+
+    async def embed(self, audio: np.ndarray, priority: Priority = Priority.NOW) -> np.ndarray:
+        """Voiceprint of 16 kHz speech, (dimension,) float32. Raises SpeakerError, WorkerError."""
+        return await self.speaker_encoder.call("embed", audio, priority=priority, timeout=10.0)
+
+
+def _pool(name: str, plan: StagePlan) -> WorkerPool:
+    return WorkerPool(
+        name, plan.spec, processes=plan.processes, threads=plan.threads, nice=plan.nice
+    )

@@ -1,0 +1,185 @@
+"""A participant, and the connection they have at the moment.
+
+A ``Member`` outlives connections; a ``Link`` is one of them. The transport hands microphone
+audio and client events to the link and takes 20 ms frames from it. Nothing here blocks, and
+nothing here knows what carries the audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from babblefish.audio import StreamResampler, to_float32
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.protocol import (
+    ClientEvent,
+    Closed,
+    Configure,
+    Lag,
+    Leave,
+    Microphone,
+    OriginalLevel,
+    Person,
+    Ping,
+    Pong,
+    Resume,
+    ServerEvent,
+    Voicing,
+)
+from rooms.playout import FRAME, RATE, Playout, State
+from rooms.session import Session
+
+if TYPE_CHECKING:
+    from rooms.room import Room
+
+_LAG_SHOWN_S = 2.5
+"""a translation this late is normal and not worth a badge"""
+_LAG_EVERY_FRAMES = 25
+_QUIET = 48
+"""int16 peak up to which a microphone frame is not worth passing on"""
+
+
+class Member:
+    """Made by ``Room.join``."""
+
+    def __init__(
+        self, room: Room, name: str, speaks: str | None, hears: str, color: int, microphone: bool
+    ) -> None:
+        self.id = secrets.token_hex(6)
+        self.key = secrets.token_urlsafe(24)
+        """secret: whoever has it is this member"""
+        self.name, self.speaks, self.hears, self.color = name, speaks, hears, color
+        self.microphone = microphone
+        self.heard_language = speaks
+        """language last spoken, for telling who understands the original"""
+        self.first_seq = room.last_seq
+        """captions up to here were said before this member came"""
+        self.away_since: float | None = room.clock()
+        """clock time at which the last connection went, None while connected"""
+        self.room = room
+        self.link: Link | None = None
+        self.playout = Playout(
+            self._on_playout, lag_budget=room.settings.lag_budget,
+            original_level=room.settings.original_level,
+        )  # fmt: skip
+        self.session = Session(self.id, room.engine, room)
+        self.task = asyncio.create_task(self.session.run(), name="session")
+
+    @property
+    def connected(self) -> bool:
+        return self.link is not None
+
+    def person(self) -> Person:
+        return Person(
+            self.id, self.name, self.speaks, self.hears, self.color, self.microphone,
+            self.connected,
+        )  # fmt: skip
+
+    def send(self, event: ServerEvent) -> None:
+        """To this member's phone, if it is connected."""
+        if self.link is not None:
+            self.link.send(event)
+
+    def attach(self, send: Callable[[ServerEvent], None]) -> Link:
+        """A connection. ``send`` is called on the event loop and must not block."""
+        return Link(self, send)
+
+    def _on_playout(self, utterance: str, state: State) -> None:
+        self.send(Voicing(utterance, state))
+
+
+class Link(AbstractContextManager):
+    """One connection of one member; leaving the block detaches it."""
+
+    def __init__(self, member: Member, send: Callable[[ServerEvent], None]) -> None:
+        self.member = member
+        self.closed = asyncio.Event()
+        """set when the room or the membership ended: the transport should hang up"""
+        self.send = send
+        self._to_speech = StreamResampler(RATE, SPEECH_RATE)
+        self._rest = np.zeros(0, np.int16)
+        self._frames = 0
+        self._lag = 0.0
+
+    def __enter__(self) -> Link:
+        member = self.member
+        if member.link is not None:
+            member.link.close("replaced")
+        away = member.room.clock() - member.away_since if member.away_since is not None else 0.0
+        member.link, member.away_since = self, None
+        member.playout.resume(away)
+        member.room.on_attached(member)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        member = self.member
+        self.closed.set()
+        if member.link is self:
+            member.link = None
+            member.away_since = member.room.clock()
+            member.session.flush()
+            member.room.on_detached(member)
+
+    def close(self, reason: str) -> None:
+        """Tell the phone why and hang up."""
+        if not self.closed.is_set():
+            self.send(Closed(reason))
+            self.closed.set()
+
+    @property
+    def _current(self) -> bool:
+        return self.member.link is self and not self.closed.is_set()
+
+    def hear(self, samples: np.ndarray) -> None:
+        """int16 (n,) at 48 kHz from this member's microphone."""
+        member = self.member
+        if not self._current or not member.microphone:
+            return
+        member.session.hear(self._to_speech.push(to_float32(samples)))
+        whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
+        for start in range(0, len(whole) - FRAME + 1, FRAME):
+            frame = whole[start : start + FRAME]
+            if frame.max(initial=0) > _QUIET or frame.min(initial=0) < -_QUIET:
+                member.room.pass_on(member, frame)
+        self._rest = whole[len(whole) // FRAME * FRAME :].copy()
+
+    def next_frame(self) -> np.ndarray:
+        """int16 (960,) at 48 kHz: the next 20 ms for this member. Do not write to it."""
+        playout = self.member.playout
+        frame = playout.next_frame()
+        self._frames += 1
+        if self._frames % _LAG_EVERY_FRAMES == 0:
+            lag = round(playout.lag * 2) / 2
+            lag = lag if lag >= _LAG_SHOWN_S else 0.0
+            if lag != self._lag:
+                self._lag = lag
+                self.send(Lag(lag))
+        return frame
+
+    def event(self, event: ClientEvent) -> None:
+        """Act on what the phone says. Raises RoomError for values it may not set."""
+        if not self._current:
+            return
+        member = self.member
+        match event:
+            case Resume(after):
+                member.room.resume(member, after)
+            case Configure(name, speaks, hears):
+                member.room.configure(member, name, speaks, hears)
+            case Microphone(on):
+                member.microphone = on
+                if not on:
+                    member.session.flush()
+                member.room.roster_changed()
+            case OriginalLevel(level):
+                member.playout.original_level = min(1.0, max(0.0, level))
+            case Ping(number):
+                self.send(Pong(number))
+            case Leave():
+                member.room.leave(member, "left")

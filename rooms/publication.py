@@ -1,0 +1,245 @@
+"""Turns engine messages about utterances into captions and sound for each listener.
+
+One ``Publication`` per utterance; the room's ``CaptionLog`` numbers final captions, so that a
+phone that lost its connection gets what it missed. Knows members only as listeners.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from babblefish.audio import to_int16
+from babblefish.languages import direction
+from babblefish.protocol import (
+    Caption,
+    EngineMessage,
+    Notice,
+    Retract,
+    Speech,
+    Trace,
+    Transcript,
+    Translation,
+    Utterance,
+    Warn,
+)
+from rooms.member import Member
+
+_MAX_CAPTIONS = 4000
+"""final captions kept for phones that come back"""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One utterance in the host's live trace."""
+
+    utterance: str
+    at: float
+    """Unix time of its end"""
+    speaker: str
+    language: str
+    targets: tuple[str, ...]
+    audio_s: float
+    stages_ms: dict[str, float]
+    total_ms: float | None
+    """last voiced sample → first translated audio ready, None when nothing was spoken"""
+    outcome: str
+    """"spoken", "captioned", "empty", or the code of what went wrong"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    audience: str
+    """language of the listeners, or "member:<id>" for what the speaker reads"""
+    caption: Caption
+
+
+class CaptionLog:
+    """Final captions in the order in which they were published."""
+
+    def __init__(self) -> None:
+        self.last_seq = 0
+        self._entries: deque[_Entry] = deque(maxlen=_MAX_CAPTIONS)
+
+    def add(self, audience: str, caption: Caption) -> Caption:
+        self.last_seq += 1
+        numbered = replace(caption, seq=self.last_seq)
+        self._entries.append(_Entry(audience, numbered))
+        return numbered
+
+    def since(self, member: Member, after: int) -> list[Caption]:
+        """What ``member`` should have read after sequence number ``after``."""
+        wanted = {member.hears, f"member:{member.id}"}
+        return [
+            entry.caption
+            for entry in self._entries
+            if entry.caption.seq > max(after, member.first_seq)
+            and entry.audience in wanted
+            and (entry.caption.member != member.id or entry.audience.startswith("member:"))
+        ]
+
+
+class Publication:
+    """One utterance on its way to everybody in the room."""
+
+    def __init__(
+        self,
+        utterance: Utterance,
+        speaker: Member,
+        listeners: Callable[[], Iterable[Member]],
+        captions: CaptionLog,
+        order: float,
+        waited: float,
+    ) -> None:
+        self._utterance, self._speaker = utterance, speaker
+        self._listeners, self._captions = listeners, captions
+        self._order, self._waited = order, waited
+        self._begun = time.perf_counter()
+        self._at = time.time() - waited
+        self._transcript: Transcript | None = None
+        self._voice = 0
+        self._opened: set[str] = set()
+        """ids of listeners whose playout expects sound"""
+        self._captioned: set[str] = set()
+        """languages whose final caption is out"""
+        self._first_audio: float | None = None
+        self._problem = ""
+
+    def open(self, spoken: dict[str, str | None]) -> None:
+        """Keep a place in the playout of everybody who will hear this utterance."""
+        for listener in self._others():
+            if spoken.get(listener.hears) and listener.connected:
+                if listener.hears != self._speaker.speaks:
+                    self._expect(listener)
+
+    def _expect(self, listener: Member) -> None:
+        self._opened.add(listener.id)
+        ago = self._waited + time.perf_counter() - self._begun
+        listener.playout.open(self._utterance.id, self._order, ago)
+
+    def _others(self) -> list[Member]:
+        return [m for m in self._listeners() if m is not self._speaker]
+
+    def publish(self, message: EngineMessage, voice: int) -> TraceRow | None:
+        """Act on one message; the Trace, which comes last, is answered with the trace's row."""
+        self._voice = voice
+        match message:
+            case Transcript():
+                self._on_transcript(message)
+            case Translation():
+                self._caption(message.language, message.text, message.quality, translated=True)
+            case Speech():
+                self._on_speech(message)
+            case Notice():
+                self._on_notice(message)
+            case Trace():
+                return self._on_trace(message)
+        return None
+
+    def _on_transcript(self, transcript: Transcript) -> None:
+        if not transcript.text:
+            self._retract()
+            return
+        self._transcript = transcript
+        self._speaker.heard_language = transcript.language
+        own = self._make(transcript.language, transcript.text, "good", False, "")
+        self._speaker.send(self._captions.add(f"member:{self._speaker.id}", own))
+        self._caption(transcript.language, transcript.text, "good", translated=False)
+        for listener in self._others():
+            if listener.hears == transcript.language:
+                self._close_playout(listener)
+
+    def _caption(self, language: str, text: str, quality: str, translated: bool) -> None:
+        """A final caption for the listeners of ``language``."""
+        if language in self._captioned:
+            return
+        self._captioned.add(language)
+        listeners = [m for m in self._others() if m.hears == language]
+        synthetic = any(m.id in self._opened for m in listeners) and translated
+        caption = self._make(language, text, quality, synthetic, self._original_of(language))
+        caption = self._captions.add(language, replace(caption, translated=translated))
+        for listener in listeners:
+            listener.send(caption)
+
+    def _original_of(self, language: str) -> str:
+        spoken = self._transcript
+        return spoken.text if spoken and spoken.language != language else ""
+
+    def _make(self, language: str, text: str, quality: str, synthetic: bool, original: str):
+        spoken = self._transcript.language if self._transcript else language
+        return Caption(
+            self._utterance.id, self._speaker.id, display_name(self._speaker, self._voice),
+            self._speaker.color, text, language, direction(language), True, 0,
+            original, spoken, direction(spoken), quality, False, synthetic, self._at,
+        )  # fmt: skip
+
+    def _on_speech(self, speech: Speech) -> None:
+        samples = to_int16(speech.audio.samples)
+        if self._first_audio is None:
+            self._first_audio = self._waited + time.perf_counter() - self._begun
+        for listener in self._others():
+            if listener.hears != speech.language or not listener.connected:
+                continue
+            if listener.id not in self._opened:
+                if speech.clause:
+                    continue  # came in the middle: the caption has it
+                self._expect(listener)
+            listener.playout.add(self._utterance.id, samples, speech.last)
+
+    def _on_notice(self, notice: Notice) -> None:
+        self._problem = notice.code
+        warning = Warn(notice.code, notice.message, self._utterance.id)
+        if notice.language is None:
+            for member in self._listeners():
+                member.send(warning)
+            self._retract()
+            return
+        if self._transcript and notice.language not in self._captioned:
+            # nothing is lost: who cannot have the translation reads the original
+            self._caption_original(notice.language)
+        for listener in self._others():
+            if listener.hears == notice.language:
+                listener.send(warning)
+                self._close_playout(listener)
+
+    def _caption_original(self, language: str) -> None:
+        self._captioned.add(language)
+        spoken = self._transcript
+        caption = self._make(spoken.language, spoken.text, "good", False, "")
+        caption = self._captions.add(language, caption)
+        for listener in self._others():
+            if listener.hears == language:
+                listener.send(caption)
+
+    def _close_playout(self, listener: Member) -> None:
+        if listener.id in self._opened:
+            listener.playout.finish(self._utterance.id)
+
+    def _retract(self) -> None:
+        for member in self._listeners():
+            member.send(Retract(self._utterance.id))
+        for listener in self._others():
+            self._close_playout(listener)
+
+    def _on_trace(self, trace: Trace) -> TraceRow:
+        for listener in self._others():
+            self._close_playout(listener)
+        spoken = self._transcript
+        outcome = "spoken" if self._first_audio is not None else "captioned"
+        if spoken is None:
+            outcome = "empty"
+        total = None if self._first_audio is None else round(self._first_audio * 1000, 1)
+        language = spoken.language if spoken else ""
+        return TraceRow(
+            self._utterance.id, self._at, display_name(self._speaker, self._voice), language,
+            tuple(sorted(self._captioned - {language})), self._utterance.audio.seconds,
+            {"endpoint": round(self._waited * 1000, 1), **trace.stages_ms}, total,
+            self._problem or outcome,
+        )  # fmt: skip
+
+
+def display_name(member: Member, voice: int) -> str:
+    """The speaker's name; several people at one microphone are told apart by a number."""
+    return member.name if voice == 0 else f"{member.name} · {voice + 1}"

@@ -1,0 +1,333 @@
+"""One speaker: microphone audio → segmenter → engine → room.
+
+Work on an utterance starts at the first short pause, before it is sure that the speaker has
+finished (an *attempt*). If the pause lasts, the attempt is released and everything it has
+produced goes to the room at once; if the speaker goes on, it is cancelled, and what it
+recognised serves as a partial caption. A session knows its room only as an ``Audience``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import structlog
+
+from babblefish.audio import rms
+from babblefish.engine.engine import Engine
+from babblefish.engine.segmenter import (
+    Decision,
+    Discarded,
+    Draft,
+    Ended,
+    Paused,
+    Resumed,
+    Segmenter,
+    Started,
+)
+from babblefish.engine.speakers import SpeakerTracker
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.errors import BabbleFishError
+from babblefish.protocol import Audio, EngineMessage, Notice, Transcript, Translation, Utterance
+
+log = structlog.get_logger(__name__)
+
+_MAX_WAITING_FRAMES = 300
+"""about 10 s of audio that voice activity has not seen yet; beyond, the oldest is dropped"""
+_SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', '?"', '!"', ".»", ".”")
+
+
+class Audience(Protocol):
+    """What a session needs of its room."""
+
+    def spoken_language(self, member: str) -> str | None:
+        """The language the member declared, None when open."""
+        ...
+
+    def targets(self, member: str) -> Mapping[str, str | None]:
+        """Languages wanted by the others → voice, or None for captions only."""
+        ...
+
+    def pace(self, language: str) -> float: ...
+
+    def speaking(self, member: str, active: bool) -> None: ...
+
+    def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
+        ...
+
+    def retract(self, utterance: str) -> None: ...
+
+    def begin(self, utterance: Utterance, waited: float) -> None:
+        """The utterance is over; ``waited`` seconds ago its last sound was made."""
+        ...
+
+    def publish(self, utterance: Utterance, message: EngineMessage, voice: int) -> None:
+        """A message about a begun utterance; voice: which of the people at this microphone."""
+        ...
+
+
+class SampleBuffer:
+    """Audio addressed by its position since the start; the past is forgotten on request."""
+
+    def __init__(self) -> None:
+        self._parts: deque[np.ndarray] = deque()
+        self._first = 0
+        self._end = 0
+
+    @property
+    def end(self) -> int:
+        return self._end
+
+    def append(self, samples: np.ndarray) -> None:
+        self._parts.append(samples)
+        self._end += len(samples)
+
+    def forget(self, before: int) -> None:
+        while self._parts and self._first + len(self._parts[0]) <= before:
+            self._first += len(self._parts.popleft())
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        """A copy of [start, end), as far as it is still there."""
+        if not self._parts:
+            return np.zeros(0, np.float32)
+        whole = np.concatenate(self._parts)
+        return whole[max(0, start - self._first) : max(0, end - self._first)].copy()
+
+
+class Session:
+    """``hear`` from the event loop; ``run`` as a task for as long as the member is in the room."""
+
+    def __init__(
+        self, member: str, engine: Engine, audience: Audience, *, eager: bool = True,
+        language_fixed: bool = False,
+    ) -> None:  # fmt: skip
+        """eager: partial captions, and attempts at every pause; files need neither.
+        language_fixed: the language declared is an order, not a hint."""
+        self.member = member
+        self._eager, self._language_fixed = eager, language_fixed
+        self.dropped_frames = 0
+        self.voice = 0
+        """which of the people at this microphone spoke last"""
+        self._engine, self._audience = engine, audience
+        self._vad = engine.listen()
+        self._segmenter = Segmenter()
+        self._tracker = SpeakerTracker(engine.speaker_encoder.capabilities)
+        self._buffer = SampleBuffer()
+        self._pending = np.zeros(0, np.float32)
+        self._frames: deque[np.ndarray | None] = deque()
+        """audio for voice activity; None ends what is being said"""
+        self._arrived = asyncio.Event()
+        self._utterance = ""
+        self._attempt: _Attempt | None = None
+        self._released: set[_Attempt] = set()
+        self._draft: asyncio.Task | None = None
+        self._drafted = False
+        self._advancing = False
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """(frames not yet looked at, utterances not yet finished)"""
+        return len(self._frames), len(self._released)
+
+    def hear(self, samples: np.ndarray) -> None:
+        """float32 (n,) at 16 kHz. Never blocks."""
+        size = self._vad.frame_samples
+        pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
+        for start in range(0, len(pending) - size + 1, size):
+            self._frames.append(pending[start : start + size])
+        self._pending = pending[len(pending) // size * size :]
+        while len(self._frames) > _MAX_WAITING_FRAMES:
+            self._frames.popleft()
+            self.dropped_frames += 1
+        self._arrived.set()
+
+    def flush(self) -> None:
+        """The microphone went away: what was said so far is an utterance."""
+        self._frames.append(None)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; then nothing of this session is left running."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._frames:
+                    try:
+                        self._advancing = True
+                        await self._advance(self._frames.popleft())
+                    except Exception as error:  # a defect of ours must not silence a speaker
+                        log.exception("a frame was lost", error=type(error).__name__)
+                    finally:
+                        self._advancing = False
+        finally:
+            tasks = [a.task for a in (*self._released, self._attempt) if a]
+            tasks += [self._draft] if self._draft else []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def until(self, frames: int, utterances: int) -> None:
+        """Wait until at most that much is waiting: how a file is read no faster than it can
+        be interpreted. After ``flush``, ``until(0, 0)`` means everything was published."""
+        while self._advancing or len(self._frames) > frames or len(self._released) > utterances:
+            await asyncio.sleep(0.005)
+
+    async def _advance(self, frame: np.ndarray | None) -> None:
+        if frame is None:
+            decisions = self._segmenter.flush()
+        else:
+            self._buffer.append(frame)
+            try:
+                probability = await self._vad.probability(frame)
+            except BabbleFishError as error:
+                log.warning("voice activity lost a frame", code=error.code)
+                probability = 0.0
+            decisions = self._segmenter.push(probability, rms(frame))
+        for decision in decisions:
+            self._decide(decision)
+        self._buffer.forget(self._segmenter.keep_from)
+
+    def _decide(self, decision: Decision) -> None:
+        match decision:
+            case Started():
+                self._utterance = secrets.token_hex(8)
+                self._drafted = False
+                self._audience.speaking(self.member, True)
+            case Draft(start, end) if self._eager:
+                self._start_draft(self._cut(start, end, end))
+            case Paused(start, end, voiced_end) if self._eager:
+                self._attempt = _Attempt(self, self._cut(start, end, voiced_end))
+            case Resumed():
+                self._drop_attempt()
+            case Ended(start, end, voiced_end, forced):
+                self._audience.speaking(self.member, False)
+                self._end(self._cut(start, end, voiced_end), forced)
+            case Discarded():
+                self._audience.speaking(self.member, False)
+                self._drop_attempt()
+                self._retract()
+
+    def _cut(self, start: int, end: int, voiced_end: int) -> Utterance:
+        return Utterance(
+            self._utterance, self.member, Audio(self._buffer.read(start, end), SPEECH_RATE),
+            start / SPEECH_RATE, voiced_end / SPEECH_RATE,
+            self._audience.spoken_language(self.member), self._language_fixed,
+        )  # fmt: skip
+
+    def _end(self, utterance: Utterance, forced: bool) -> None:
+        attempt, self._attempt = self._attempt, None
+        waited = 0.0 if forced else self._segmenter.position / SPEECH_RATE - utterance.end
+        if attempt is not None and not attempt.covers(utterance):
+            attempt.task.cancel()
+            attempt = None
+        if attempt is None:
+            attempt = _Attempt(self, utterance)
+        attempt.release(waited)
+        if not attempt.task.done():
+            self._released.add(attempt)
+
+    def _drop_attempt(self) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.task.cancel()
+
+    def _retract(self) -> None:
+        if self._drafted:
+            self._audience.retract(self._utterance)
+
+    def show_draft(self, transcript: Transcript, translations: list[Translation]) -> None:
+        """A partial caption, unless its utterance is over by now."""
+        if transcript.utterance == self._utterance and self._segmenter.speaking:
+            if transcript.text:
+                self._drafted = True
+                self._audience.draft(transcript, translations, self.member)
+
+    def _start_draft(self, utterance: Utterance) -> None:
+        if self._draft is None or self._draft.done():
+            self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
+
+    async def _make_draft(self, utterance: Utterance) -> None:
+        try:
+            draft = await self._engine.draft(utterance, self._audience.targets(self.member))
+        except BabbleFishError as error:
+            log.info("no partial caption", code=error.code)
+        else:
+            self.show_draft(*draft)
+
+
+class _Attempt:
+    """One run of the engine over what may be, or is, an utterance."""
+
+    def __init__(self, session: Session, utterance: Utterance) -> None:
+        self.utterance = utterance
+        self._session = session
+        self._held: list[EngineMessage] = []
+        self._is_released = False
+        self._print: np.ndarray | None = None
+        self._begun = time.perf_counter()
+        self._waited = 0.0
+        self.task = asyncio.create_task(self._run(), name="attempt")
+
+    def covers(self, utterance: Utterance) -> bool:
+        return (self.utterance.id, self.utterance.start, self.utterance.end) == (
+            utterance.id, utterance.start, utterance.end,
+        )  # fmt: skip
+
+    def release(self, waited: float) -> None:
+        """The utterance is certain: publish what there is, and the rest as it comes.
+
+        waited: seconds from the last voiced sample to now.
+        """
+        self._is_released = True
+        self._waited = waited
+        self._session._audience.begin(self.utterance, waited)
+        if self._print is not None:
+            self._label()
+        held, self._held = self._held, []
+        for message in held:
+            self._publish(message)
+
+    async def _run(self) -> None:
+        session, audience = self._session, self._session._audience
+        targets = audience.targets(session.member)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._embed(), name="voiceprint")
+                await session._engine.process(
+                    self.utterance, targets, self._emit, pace=audience.pace
+                )
+        except Exception as error:  # a defect of ours must not end the room
+            log.exception("interpretation failed", error=type(error).__name__)
+            message = "Something went wrong with this sentence. Please say it again."
+            self._emit(Notice(self.utterance.id, "internal", message, "engine"))
+        finally:
+            session._released.discard(self)
+
+    async def _embed(self) -> None:
+        with contextlib.suppress(BabbleFishError):  # too short or too quiet: no voiceprint
+            self._print = await self._session._engine.embed(self.utterance.audio.samples)
+            if self._is_released:
+                self._label()
+
+    def _label(self) -> None:
+        session = self._session
+        session.voice = session._tracker.assign(self._print, self.utterance.audio.seconds)
+
+    def _emit(self, message: EngineMessage) -> None:
+        if self._is_released:
+            self._publish(message)
+            return
+        self._held.append(message)
+        if isinstance(message, Transcript):
+            self._session._segmenter.hint(complete=message.text.endswith(_SENTENCE_END))
+            self._session.show_draft(message, [])
+
+    def _publish(self, message: EngineMessage) -> None:
+        self._session._audience.publish(self.utterance, message, self._session.voice)

@@ -1,0 +1,367 @@
+"""Rooms with scripted stages: who reads and hears what."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from babblefish.errors import RoomError
+from babblefish.protocol import (
+    Caption,
+    Closed,
+    Configure,
+    Microphone,
+    Retract,
+    Roster,
+    Speaking,
+    Voicing,
+    Warn,
+    Welcome,
+)
+from babblefish.settings import Settings
+from rooms.hub import Hub
+from tests.phones import Phone, fake_engine, seconds_at, tone
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine():
+    async with fake_engine() as engine:
+        yield engine
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hub(engine):
+    hub = Hub(Settings(), engine)
+    await hub.start()
+    yield hub
+    await hub.close()
+    assert not [t for t in asyncio.all_tasks() if t.get_name() in ("session", "attempt", "draft")]
+
+
+def join(room, name, hears, speaks="same", microphone=True):
+    speaks = hears if speaks == "same" else speaks
+    return room.join(name=name, speaks=speaks, hears=hears, microphone=microphone)
+
+
+async def test_a_listener_of_another_language_reads_and_hears_the_translation(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(400, 1.5))
+        await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))
+        (caption,) = dan.finals
+        assert caption.text.startswith("[en] said 400") and caption.language == "en"
+        assert caption.original_text.startswith("said 400") and caption.original_language == "fr"
+        assert (caption.name, caption.translated, caption.synthetic) == ("Pierre", True, True)
+        assert caption.quality == "basic"
+        (own,) = pierre.finals
+        assert own.text.startswith("said 400") and not own.translated
+        assert not pierre.of(Voicing), "nobody hears their own translation"
+        voice = int(room._voices.assign(pierre.member.id, "en", ("en-0",)).rsplit("-")[1])
+        spoken = seconds_at(dan.heard, 1000 + 100 * voice)
+        assert abs(spoken - 0.05 * len(caption.text)) < 0.4
+        assert 0.8 < seconds_at(dan.heard, 400, level=0.02) < 1.8, "the original, low"
+        assert seconds_at(dan.heard, 400, level=0.15) < 0.1
+    (row,) = room.traces
+    assert row.outcome == "spoken" and row.language == "fr" and row.targets == ("en",)
+    assert row.total_ms > 0 and {"endpoint", "recognise", "translate en"} <= set(row.stages_ms)
+
+
+async def test_a_listener_of_the_same_language_hears_the_original_and_no_synthesis(hub, engine):
+    room = hub.create("Stand-up")
+    calls = engine.synthesisers[0].stats.calls
+    async with Phone(join(room, "Dan", "en")) as dan, Phone(join(room, "Ann", "en")) as ann:
+        dan.say(tone(400, 1.0))
+        await ann.until(lambda: ann.finals)
+        await asyncio.sleep(0.3)
+        assert not ann.finals[0].translated and not ann.finals[0].synthetic
+        assert seconds_at(ann.heard, 400, level=0.2) > 0.7
+    assert engine.synthesisers[0].stats.calls == calls
+
+
+async def test_twenty_listeners_cost_one_translation_and_one_synthesis(hub, engine):
+    room = hub.create("Lecture")
+    speaker = join(room, "Eva", "fr")
+    listeners = [Phone(join(room, f"L{i}", "en", microphone=False)) for i in range(20)]
+    before = engine.synthesisers[0].stats.calls, engine.translator.stats.calls
+    async with Phone(speaker) as eva:
+        for phone in listeners:
+            await phone.__aenter__()
+        room.settings = type(room.settings)(partial_captions=False)
+        eva.say(tone(400, 0.4))
+        for phone in listeners:
+            await phone.until(lambda p=phone: any(v.state == "played" for v in p.of(Voicing)))
+        texts = {tuple(c.text for c in phone.finals) for phone in listeners}
+        for phone in listeners:
+            await phone.__aexit__()
+    assert len(texts) == 1
+    synthesised = engine.synthesisers[0].stats.calls - before[0]
+    clauses = len({(s.utterance) for s in eva.finals})
+    assert clauses == 1 and synthesised <= 3
+    assert engine.translator.stats.calls - before[1] <= 3
+
+
+async def test_promise_13_two_people_at_once_both_appear_in_order(hub):
+    room = hub.create("Stand-up")
+    async with (
+        Phone(join(room, "Pierre", "fr")) as pierre,
+        Phone(join(room, "Zoe", "fr")) as zoe,
+        Phone(join(room, "Dan", "en")) as dan,
+    ):
+        pierre.say(tone(400, 1.0))
+        zoe.say(tone(700, 1.6))
+        await dan.until(lambda: sum(v.state == "played" for v in dan.of(Voicing)) == 2)
+        order = [v.utterance for v in dan.of(Voicing) if v.state == "playing"]
+        by_utterance = {c.utterance: c for c in dan.finals}
+        assert [by_utterance[u].name for u in order] == ["Pierre", "Zoe"]
+        ats = {c.name: c.at for c in dan.finals}
+        assert ats["Pierre"] < ats["Zoe"]
+        assert len({c.color for c in dan.finals}) == 2
+
+
+async def test_partials_come_while_the_person_talks_and_the_final_replaces_them(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(400, 3.0))
+        await dan.until(lambda: dan.finals)
+        captions = dan.of(Caption)
+        partials = [c for c in captions if not c.final]
+        assert partials and captions.index(partials[0]) < captions.index(dan.finals[0])
+        assert {c.utterance for c in captions} == {dan.finals[0].utterance}
+        assert all(c.seq == 0 for c in partials) and dan.finals[0].seq > 0
+        assert partials[0].text.startswith("[en] ")
+        assert [s.active for s in dan.of(Speaking)] == [True, False]
+        room.set(partial_captions=False)
+        seen = len(partials)
+        pierre.say(tone(500, 2.0))
+        await dan.until(lambda: len(dan.finals) == 2)
+        assert len([c for c in dan.of(Caption) if not c.final]) == seen
+
+
+@pytest.mark.parametrize("hertz", [6000, 6100, 6300, 6400])
+async def test_promise_9_a_failing_stage_costs_one_notice_and_the_room_goes_on(hub, hertz):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(hertz, 1.0))
+        await dan.until(lambda: dan.of(Warn))
+        warning = dan.of(Warn)[0]
+        assert warning.utterance and warning.message and "secret" not in warning.message
+        pierre.say(tone(400, 1.0))
+        await dan.until(lambda: dan.finals)
+        assert dan.finals[-1].text.startswith("[en] said 400")
+    assert room.traces[0].outcome not in ("spoken", "captioned")
+
+
+async def test_promise_9_a_voice_that_returns_garbage_still_leaves_the_caption(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(6500, 1.0))
+        await dan.until(lambda: dan.of(Warn) and dan.finals)
+        assert dan.finals[0].text.startswith("[en] said 6500")
+
+
+async def test_speech_in_a_language_that_cannot_be_translated_is_read_in_the_original(hub):
+    room = hub.create("Stand-up")
+    de = join(room, "Jan", "en", speaks="de")
+    async with Phone(de) as jan, Phone(join(room, "Pierre", "fr")) as pierre:
+        jan.say(tone(400, 1.0))
+        await pierre.until(lambda: pierre.finals)
+        assert pierre.finals[0].text.startswith("[fr] [en] said 400"), "through speech → English"
+
+
+async def test_a_click_leaves_no_caption(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(400, 0.05), tone(400, 1.0))
+        await dan.until(lambda: dan.finals)
+        assert len(dan.finals) == 1 and len(dan.of(Retract)) == 0
+
+
+async def test_promise_6_who_comes_back_is_the_same_person_and_gets_what_they_missed(hub):
+    room = hub.create("Stand-up")
+    dan = join(room, "Dan", "en")
+    async with Phone(join(room, "Pierre", "fr")) as pierre:
+        async with Phone(dan) as first:
+            pierre.say(tone(400, 1.0))
+            await first.until(lambda: first.finals)
+            seq = first.finals[-1].seq
+        assert not dan.connected and dan.id in room.members
+        pierre.say(tone(500, 1.0), tone(600, 1.0))
+        await pierre.until(lambda: len(pierre.finals) == 3)
+        await asyncio.sleep(0.3)
+        async with Phone(dan, after=seq) as second:
+            await second.until(lambda: len(second.finals) == 2)
+            assert [c.text.split()[2] for c in second.finals] == ["500", "600"]
+            assert isinstance(second.events[0], Welcome) and second.events[0].member == dan.id
+            assert hub.member(room.code, dan.key) is dan
+
+
+async def test_a_speaker_who_drops_mid_sentence_is_still_heard(hub):
+    room = hub.create("Stand-up")
+    pierre = join(room, "Pierre", "fr")
+    async with Phone(join(room, "Dan", "en")) as dan:
+        async with Phone(pierre) as phone:
+            phone.say(tone(400, 3.0))
+            await phone.until(lambda: phone.of(Speaking))
+            await asyncio.sleep(0.3)
+        await dan.until(lambda: dan.finals)
+        async with Phone(pierre) as phone:
+            phone.say(tone(500, 1.0))
+            await dan.until(lambda: len(dan.finals) == 2)
+            assert dan.finals[1].text.startswith("[en] said 500")
+
+
+async def test_a_newer_connection_replaces_the_older(hub):
+    room = hub.create("Stand-up")
+    dan = join(room, "Dan", "en")
+    async with Phone(dan) as old, Phone(dan) as new:
+        assert old.of(Closed) == [Closed("replaced")] and old.link.closed.is_set()
+        assert dan.connected and not new.of(Closed)
+    assert not dan.connected
+
+
+async def test_muting_ends_the_sentence_and_stops_listening(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(400, 6.0))
+        await pierre.until(lambda: pierre.of(Speaking))
+        await asyncio.sleep(0.3)
+        pierre.link.event(Microphone(False))
+        await dan.until(lambda: dan.finals)
+        assert not dan.of(Roster)[-1].people[0].microphone
+        await asyncio.sleep(0.5)
+        assert len(dan.finals) == 1
+
+
+async def test_changing_language_holds_from_the_next_sentence(hub):
+    room = hub.create("Stand-up")
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        dan.link.event(Configure(hears="es-MX", name="Daniel"))
+        pierre.say(tone(400, 1.0))
+        await dan.until(lambda: dan.finals)
+        assert dan.finals[0].language == "es"
+        assert dan.of(Roster)[-1].people[1].name == "Daniel"
+        with pytest.raises(RoomError, match="translated into"):
+            dan.link.event(Configure(hears="pl"))
+
+
+async def test_two_people_on_one_phone_are_told_apart(hub):
+    room = hub.create("Interview")
+    async with Phone(join(room, "Table", "fr")) as table, Phone(join(room, "Dan", "en")) as dan:
+        table.say(tone(400, 2.0), tone(3000, 2.0), tone(400, 2.0))
+        await dan.until(lambda: len(dan.finals) == 3)
+        assert [c.name for c in dan.finals] == ["Table", "Table · 2", "Table"]
+
+
+async def test_promise_7_a_stalled_listener_holds_up_nobody(hub):
+    room = hub.create("Stand-up")
+    stalled = Phone(join(room, "Stalled", "en"), running=False)
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        async with stalled:
+            pierre.say(*[tone(400, 0.6)] * 4)
+            await dan.until(lambda: sum(v.state == "played" for v in dan.of(Voicing)) == 4, 30)
+        assert stalled.member.playout.backlog < 60
+        assert len(dan.finals) == len(stalled.finals) == 4
+
+
+async def test_promise_17_tokens_and_keys_open_their_own_room_only(hub):
+    a, b = hub.create("A"), hub.create("B")
+    assert hub.enter(a.code, a.token) is a
+    member = join(a, "Dan", "en")
+    for attempt in (
+        lambda: hub.enter(b.code, a.token),
+        lambda: hub.enter(a.code, ""),
+        lambda: hub.enter("nope", a.token),
+        lambda: hub.member(b.code, member.key),
+        lambda: hub.member(a.code, a.token),
+        lambda: hub.member(a.code, "é"),
+    ):
+        with pytest.raises(RoomError) as error:
+            attempt()
+        assert error.value.code in ("room_token", "member_key")
+
+
+async def test_promise_18_links_expire_and_can_be_renewed(engine):
+    now = [0.0]
+    hub = Hub(Settings(token_hours=1.0), engine, clock=lambda: now[0])
+    room = hub.create("A")
+    old = room.token
+    room.rotate_token()
+    with pytest.raises(RoomError):
+        hub.enter(room.code, old)
+    assert hub.enter(room.code, room.token) is room
+    now[0] = 3601.0
+    with pytest.raises(RoomError):
+        hub.enter(room.code, room.token)
+    await hub.close()
+
+
+async def test_members_without_a_connection_are_let_go_after_the_grace_period(engine):
+    now = [0.0]
+    hub = Hub(Settings(grace_seconds=60), engine, clock=lambda: now[0])
+    room = hub.create("A")
+    member = join(room, "Dan", "en")
+    now[0] = 59.0
+    room.expire(60)
+    assert member.id in room.members
+    now[0] = 61.0
+    room.expire(60)
+    assert not room.members
+    await hub.close()
+
+
+async def test_lock_remove_close_and_limits(hub):
+    room = hub.create("A")
+    dan = join(room, "Dan", "en")
+    room.lock(True)
+    with pytest.raises(RoomError, match="locked"):
+        join(room, "Eve", "en")
+    room.lock(False)
+    async with Phone(dan) as phone, Phone(join(room, "Ann", "en")) as ann:
+        await room.remove(dan.id)
+        assert phone.of(Closed) == [Closed("removed")] and phone.link.closed.is_set()
+        await hub.close_room(room.code)
+        assert ann.of(Closed) == [Closed("room_closed")]
+    with pytest.raises(RoomError):
+        hub.enter(room.code, room.token)
+    small = Hub(Settings(max_members=1, max_rooms=1), room.engine)
+    only = small.create("A")
+    join(only, "Dan", "en")
+    with pytest.raises(RoomError, match="full"):
+        join(only, "Eve", "en")
+    with pytest.raises(RoomError, match="1 rooms"):
+        small.create("B")
+    await small.close()
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\u202e\u200b", "x" * 41])
+async def test_promise_22_names_that_are_none_are_refused(hub, name):
+    with pytest.raises(RoomError) as error:
+        join(hub.create("A"), name, "en")
+    assert error.value.code == "bad_name"
+
+
+async def test_promise_22_names_lose_control_and_direction_characters(hub):
+    member = join(hub.create("A"), " <script>\u202eevil\n\x00 ", "en")
+    assert member.name == "<script>evil"
+
+
+async def test_settings_hold_at_once_and_are_checked(hub):
+    room = hub.create("A")
+    member = join(room, "Dan", "en")
+    room.set(original_level=0.5, lag_budget=5.0)
+    assert member.playout.original_level == 0.5 and member.playout.lag_budget == 5.0
+    for bad in ({"original_level": 2.0}, {"lag_budget": 0.0}, {"nonsense": 1}):
+        with pytest.raises(RoomError):
+            room.set(**bad)
+
+
+async def test_what_cannot_be_served_is_refused_at_the_door(hub):
+    room = hub.create("A")
+    for speaks, hears in (("xx-nonsense", "en"), ("pl", "en"), ("en", "de")):
+        with pytest.raises(RoomError) as error:
+            join(room, "Dan", hears, speaks=speaks)
+        assert error.value.code == "language"
