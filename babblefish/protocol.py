@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -374,9 +375,9 @@ def _check(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, dict):
             return _build(hint, value)
     elif hint is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if abs(value) != float("inf") and value == value:
-                return float(value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number and math.isfinite(value):
+            return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value

@@ -110,9 +110,9 @@ class Publication:
     def open(self, spoken: dict[str, str | None]) -> None:
         """Keep a place in the playout of everybody who will hear this utterance."""
         for listener in self._others():
-            if spoken.get(listener.hears) and listener.connected:
-                if listener.hears != self._speaker.speaks:
-                    self._expect(listener)
+            audible = spoken.get(listener.hears) and listener.connected
+            if audible and listener.hears != self._speaker.speaks:
+                self._expect(listener)
 
     def _expect(self, listener: Member) -> None:
         self._opened.add(listener.id)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from babblefish.engine.voices import VoiceBook
 
 from babblefish.engine.engine import Engine
-from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import direction, normalise
 from babblefish.protocol import (

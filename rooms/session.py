@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 import structlog
+from babblefish.engine.speakers import SpeakerTracker
 
 from babblefish.audio import rms
 from babblefish.engine.engine import Engine
@@ -31,7 +32,6 @@ from babblefish.engine.segmenter import (
     Segmenter,
     Started,
 )
-from babblefish.engine.speakers import SpeakerTracker
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Audio, EngineMessage, Notice, Transcript, Translation, Utterance
@@ -244,10 +244,10 @@ class Session:
 
     def show_draft(self, transcript: Transcript, translations: list[Translation]) -> None:
         """A partial caption, unless its utterance is over by now."""
-        if transcript.utterance == self._utterance and self._segmenter.speaking:
-            if transcript.text:
-                self._drafted = True
-                self._audience.draft(transcript, translations, self.member)
+        current = transcript.utterance == self._utterance and self._segmenter.speaking
+        if current and transcript.text:
+            self._drafted = True
+            self._audience.draft(transcript, translations, self.member)
 
     def _start_draft(self, utterance: Utterance) -> None:
         if self._draft is None or self._draft.done():

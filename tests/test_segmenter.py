@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from babblefish.engine.segmenter import (
@@ -81,7 +82,7 @@ def test_promise_24_talk_without_a_pause_is_split_at_the_quietest_moment():
     assert all(e.forced for e in ended[:-1]) and not ended[-1].forced
     assert abs(ended[0].end / S.rate - 10.55) < 0.15, "split in the dip at 10.5 s"
     assert all((e.end - e.start) / S.rate <= S.max_s + FRAME for e in ended)
-    for before, after in zip(ended, ended[1:], strict=False):
+    for before, after in itertools.pairwise(ended):
         assert after.start == before.end, "nothing is lost or said twice at a split"
     assert ended[-1].voiced_end / S.rate > 60
 
@@ -89,7 +90,7 @@ def test_promise_24_talk_without_a_pause_is_split_at_the_quietest_moment():
 def test_drafts_come_early_and_then_regularly():
     drafts = [(t, d) for t, d in run(Segmenter(), (0, 1.0), (0.9, 4.0)) if isinstance(d, Draft)]
     assert drafts[0][0] - 1.0 <= 0.8
-    gaps = [b[0] - a[0] for a, b in zip(drafts, drafts[1:], strict=False)]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(drafts)]
     assert len(drafts) >= 4 and max(gaps) <= S.draft_every_s + 2 * FRAME
 
 
@@ -123,5 +124,5 @@ def test_any_input_keeps_ranges_ordered_and_disjoint():
                     ended.append(d)
                 assert open_ in (0, 1)
             assert segmenter.keep_from <= segmenter.position
-        for before, after in zip(ended, ended[1:], strict=False):
+        for before, after in itertools.pairwise(ended):
             assert before.start < before.end <= after.start

@@ -1,0 +1,151 @@
+"""The engine with scripted stages in real worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from babblefish.audio import resample
+from babblefish.engine.workers import Priority
+from babblefish.errors import TranslationError
+from babblefish.protocol import Audio, Notice, Speech, Trace, Transcript, Translation, Utterance
+from tests.phones import fake_engine, tone
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine():
+    async with fake_engine() as engine:
+        yield engine
+
+
+def utterance(hertz=400, seconds=1.0, language="fr"):
+    samples = resample(tone(hertz, seconds) / 32768.0, 48000, 16000)
+    return Utterance("u", "m", Audio(samples, 16000), 0.0, seconds, language)
+
+
+async def process(engine, spoken, targets, **options):
+    messages = []
+    await engine.process(spoken, targets, messages.append, **options)
+    return messages
+
+
+async def test_transcript_translation_speech_and_trace_in_order(engine):
+    messages = await process(engine, utterance(), {"en": "en-1"})
+    kinds = [type(m) for m in messages]
+    assert kinds[:2] == [Transcript, Translation] and kinds[-1] is Trace
+    speech = [m for m in messages if isinstance(m, Speech)]
+    assert [s.clause for s in speech] == list(range(len(speech)))
+    assert [s.last for s in speech] == [False] * (len(speech) - 1) + [True]
+    assert all(s.audio.rate == 48000 and s.audio.samples.dtype == np.float32 for s in speech)
+    assert " ".join(s.text for s in speech).split() == messages[1].text.split()
+    stages = messages[-1].stages_ms
+    assert stages["first audio en"] >= stages["recognise"] > 0
+
+
+async def test_each_language_once_and_none_for_the_language_spoken(engine):
+    targets = {"en": "en-0", "es": None, "fr": "fr-0"}
+    messages = await process(engine, utterance(), targets)
+    assert {m.language for m in messages if isinstance(m, Translation)} == {"en", "es"}
+    assert {m.language for m in messages if isinstance(m, Speech)} == {"en"}
+
+
+async def test_speech_translation_serves_what_text_translation_cannot(engine):
+    assert engine.pair("de", "en") and engine.pair("de", "fr")
+    assert engine.pair("en", "de") is None
+    messages = await process(engine, utterance(language="de"), {"en": None, "fr": None})
+    texts = {m.language: m.text for m in messages if isinstance(m, Translation)}
+    assert texts["en"].startswith("[en] said") and texts["fr"].startswith("[fr] [en] said")
+
+
+async def test_silence_yields_an_empty_transcript_and_nothing_else(engine):
+    silent = Utterance("u", "m", Audio(np.zeros(16000, np.float32), 16000), 0.0, 1.0, "fr")
+    messages = await process(engine, silent, {"en": "en-0"})
+    assert [type(m) for m in messages] == [Transcript, Trace] and not messages[0].text
+
+
+async def test_promise_9_one_failing_language_leaves_the_others(engine):
+    messages = await process(engine, utterance(6500), {"en": "en-0", "es": None})
+    notices = [m for m in messages if isinstance(m, Notice)]
+    assert [(n.language, n.code) for n in notices] == [("en", "bad_output")]
+    assert {m.language for m in messages if isinstance(m, Translation)} == {"en", "es"}
+
+
+async def test_promise_9_a_recogniser_that_died_is_asked_once_more(engine):
+    restarts = engine.recogniser.stats.restarts
+    messages = await process(engine, utterance(6100), {"en": None})
+    assert engine.recogniser.stats.restarts == restarts + 2
+    assert [type(m) for m in messages] == [Notice, Trace]
+    job = asyncio.create_task(process(engine, utterance(400), {"en": None}))
+    assert isinstance((await job)[0], Transcript)
+
+
+async def test_cancelling_stops_the_work(engine):
+    calls = engine.synthesisers[0].stats.calls
+    messages = []
+    task = asyncio.create_task(engine.process(utterance(), {"en": "en-0"}, messages.append))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.1)
+    assert engine.synthesisers[0].stats.calls == calls and not messages
+
+
+async def test_drafts_are_translated_as_text_and_never_final(engine):
+    transcript, translations = await engine.draft(utterance(), ["en", "fr", "de"])
+    assert not transcript.final and transcript.text.startswith("said 400")
+    assert [(t.language, t.final) for t in translations] == [("en", False)]
+
+
+async def test_speech_follows_the_pace_asked_for(engine):
+    lengths = []
+    for speed in (1.0, 1.25):
+        messages = await process(
+            engine, utterance(), {"en": "en-0"}, pace=lambda language, s=speed: s
+        )
+        lengths.append(sum(m.audio.seconds for m in messages if isinstance(m, Speech)))
+    assert lengths[1] < lengths[0] * 0.85
+
+
+async def test_what_is_offered_is_what_is_served(engine):
+    offers = {o.code: o for o in engine.languages()}
+    assert {c for c, o in offers.items() if o.speak} == {"en", "fr", "es", "de"}
+    assert {c for c, o in offers.items() if o.hear == "voice"} == {"en", "fr", "es"}
+    assert offers["de"].hear is None and offers["fr"].name == "français"
+    ranks = [o.hear is None for o in engine.languages()]
+    assert ranks == sorted(ranks), "best served first"
+    with pytest.raises(TranslationError, match="served"):
+        await engine.translate("x", "en", "de")
+
+
+async def test_many_microphones_share_calls_for_voice_activity(engine):
+    streams = [engine.listen() for _ in range(20)]
+    loud, quiet = np.full(512, 0.1, np.float32), np.full(512, 1e-3, np.float32)
+    calls = engine._vad.stats.calls
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(s.probability(loud if i % 2 else quiet) for i, s in enumerate(streams))
+        )
+        assert answers == [float(i % 2) for i in range(20)]
+    assert engine._vad.stats.calls - calls <= 15
+    assert await streams[0].probability(np.zeros(512, np.float32)) == 0.0
+
+
+async def test_files_wait_for_people(engine):
+    order = []
+
+    async def run(name, priority):
+        await process(engine, utterance(seconds=0.5), {"en": None}, priority=priority)
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for i in range(8):
+            group.create_task(run(f"file {i}", Priority.BATCH))
+        await asyncio.sleep(0)
+        group.create_task(run("person", Priority.NOW))
+    assert order.index("person") <= 3
