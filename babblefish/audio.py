@@ -12,11 +12,11 @@ from babblefish.errors import AudioError
 
 
 def to_float32(samples: np.ndarray) -> np.ndarray:
-    """int16 or float samples, (n,), (channels, n) or (n, channels) → mono float32 in [-1, 1]."""
+    """Integer or float samples, (n,) or (channels, n) → mono float32 in [-1, 1]."""
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
     if samples.ndim == 2:
-        samples = samples.mean(axis=int(np.argmin(samples.shape)))
+        samples = samples.mean(axis=0)
     return samples.astype(np.float32, copy=False)
 
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import soundfile
 
-from babblefish.audio import to_int16
+from babblefish.audio import StreamResampler, to_float32, to_int16
 from babblefish.errors import AudioError
 
 
@@ -49,20 +49,18 @@ class AudioReader:
     def chunks(self) -> Iterator[np.ndarray]:
         """(n,) float32 pieces. Raises AudioError("file_broken") where decoding fails before
         anything was decoded; a file that breaks off later just ends."""
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
-        decoded = False
+        resampler: StreamResampler | None = None
         try:
             for frame in self._container.decode(self._stream):
-                for out in resampler.resample(frame):
-                    decoded = True
-                    yield np.nan_to_num(out.to_ndarray().reshape(-1)).clip(-1.0, 1.0)
+                if resampler is None:
+                    resampler = StreamResampler(frame.sample_rate, self.rate)
+                yield resampler.push(_mono(frame))
         except av.FFmpegError as error:
-            if not decoded:
+            if resampler is None:
                 raise AudioError("file_broken", "The audio in this file is damaged.") from error
-        if not decoded:
+        if resampler is None:
             raise AudioError("empty_audio", "The file holds no sound.")
-        for out in resampler.resample(None):
-            yield out.to_ndarray().reshape(-1).clip(-1.0, 1.0)
+        yield resampler.push(np.zeros(0, np.float32), last=True)
 
     def __enter__(self) -> AudioReader:
         return self
@@ -98,3 +96,13 @@ class TimelineWriter:
             count = min(position - self._position, 10 * self._rate)
             self._file.write(np.zeros(count, np.int16))
             self._position += count
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
+    """A decoded frame as finite float32 (n,) in [-1, 1], whatever its format and channels."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        samples = samples.astype(np.int16) * 256 - 32768
+    return np.nan_to_num(to_float32(samples)).clip(-1.0, 1.0)
