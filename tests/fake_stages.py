@@ -9,9 +9,9 @@ import numpy as np
 
 from babblefish.engine.stages import (
     PLAYOUT_RATE,
+    RecogniserCapabilities,
     Recognition,
     RecognitionRequest,
-    RecogniserCapabilities,
     SpeakerEncoderCapabilities,
     SynthesiserCapabilities,
     TranslatorCapabilities,

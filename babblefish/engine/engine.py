@@ -16,7 +16,7 @@ from babblefish.engine import routes
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.profiles import Profile, StagePlan
-from babblefish.engine.stages import RecognitionRequest, RecogniserCapabilities
+from babblefish.engine.stages import RecogniserCapabilities, RecognitionRequest
 from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import TranslationError
 from babblefish.languages import LanguageOffer
