@@ -36,14 +36,6 @@ PAGE_CSP = (
     "media-src 'self' blob: data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; "
     "worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-ADMIN_CSP = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
-    "connect-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-"""Gradio needs inline scripts and styles; nothing outside the server all the same."""
-
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -74,8 +66,6 @@ class Access:
     """Counts requests in memory and reads credentials; one per server."""
 
     def __init__(self, settings: Settings) -> None:
-        self.secure = not settings.http or settings.public_url.startswith("https:")
-        """cookies may be marked Secure"""
         self.public_host = urlsplit(settings.public_url).netloc.lower()
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._limits: dict[str, RateLimitItem] = {
@@ -85,7 +75,6 @@ class Access:
             "offer": RateLimitItemPerMinute(settings.offers_per_minute),
             "leave": parse("120/minute"),
             "guess": parse("30/minute"),
-            "admin_login": parse("10/minute"),
         }
 
     def hit(self, action: str, *keys: str) -> None:
@@ -186,17 +175,18 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _own_site(self, headers: Headers) -> bool:
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site in ("cross-site", "same-site"):
             return False
-        origin = headers.get("origin")
-        if origin is None:
+        if origin is None or (origin == "null" and site == "same-origin"):
             return True
         host = urlsplit(origin).netloc.lower()
         return bool(host) and host in (headers.get("host", "").lower(), self._access.public_host)
 
 
 class SecurityHeaders:
-    """Adds the headers that keep pages to this server; answers of the API are not stored."""
+    """Adds the headers that keep pages to this server, where a route set none of its own;
+    answers of the API are not stored."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -206,14 +196,13 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        admin = path == "/admin" or path.startswith(("/admin/", "/admin-login"))
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", ADMIN_CSP if admin else PAGE_CSP)
+                headers.setdefault("Content-Security-Policy", PAGE_CSP)
                 if path.startswith("/api/"):
                     headers["Cache-Control"] = "no-store"
                 else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,8 @@ _next_call: contextvars.ContextVar[Call] = contextvars.ContextVar("next_call")
 
 class Pace:
     """An absolute 20 ms schedule: no drift; after a delay, frames at double pace until the
-    schedule is met again; after a long one, a new schedule."""
+    schedule is met again; after a long one, a new schedule. All calls tick together, which
+    wakes the process once for all of them."""
 
     def __init__(self) -> None:
         self._due: float | None = None
@@ -64,7 +66,7 @@ class Pace:
     def wait(self, now: float) -> float:
         """Seconds to sleep before the next frame, given the loop's time."""
         if self._due is None or now - self._due > _RESYNC_SECONDS:
-            self._due = now
+            self._due = math.ceil(now / FRAME_SECONDS) * FRAME_SECONDS
         start = max(now, self._due, self._sent + _CATCH_UP_SECONDS)
         self._due += FRAME_SECONDS
         self._sent = start

@@ -37,9 +37,16 @@ def narrow_offer(sdp: str) -> str:
         raise bad_offer(f"it is longer than {MAX_SDP_CHARS} characters.")
     try:
         description = SessionDescription.parse(sdp)
+        _narrow(description)
+        return str(description)
+    except TransportError:
+        raise
     except Exception as error:
         # The parser asserts, indexes and converts: any exception means malformed text.
         raise bad_offer("it is not valid SDP.") from error
+
+
+def _narrow(description: SessionDescription) -> None:
     kinds = sorted(media.kind for media in description.media)
     if kinds != ["application", "audio"]:
         raise bad_offer("it must have exactly one audio track and one data channel.")
@@ -50,10 +57,6 @@ def narrow_offer(sdp: str) -> str:
         else:
             _check_channel(media)
     _check_bundle(description)
-    try:
-        return str(description)
-    except Exception as error:
-        raise bad_offer("it is not complete.") from error
 
 
 def _check_transport(media: MediaDescription) -> None:
@@ -108,6 +111,8 @@ def _narrow_audio(media: MediaDescription) -> None:
     media.direction = "sendrecv"
     if not media.rtcp_mux:
         raise bad_offer("it lacks rtcp-mux.")
+    # rtcp-mux is written only beside a port for RTCP.
+    media.rtcp_port, media.rtcp_host = 9, "0.0.0.0"
     opus = [
         codec
         for codec in media.rtp.codecs
@@ -133,7 +138,7 @@ def _check_channel(media: MediaDescription) -> None:
 
 def _check_bundle(description: SessionDescription) -> None:
     mids = [media.rtp.muxId for media in description.media]
-    if len(set(mids)) != len(mids) or not all(_TOKEN.fullmatch(mid) for mid in mids):
+    if len(set(mids)) != len(mids) or not all(_TOKEN.fullmatch(mid or "") for mid in mids):
         raise bad_offer("the media sections need distinct mids.")
     bundles = [group.items for group in description.group if group.semantic == "BUNDLE"]
     if len(bundles) != 1 or sorted(bundles[0]) != sorted(mids):

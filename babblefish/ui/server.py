@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import segno
 import uvicorn
@@ -39,19 +39,20 @@ WEB = Path(__file__).parent / "web"
 DEFAULT_ROOM = "Meeting"
 _RENEW_SECONDS = 30.0
 
-Admin = Callable[[FastAPI, Settings, "Hub", "Engine", Access], Any]
-"""Mounts the host's pages at /admin; ``babblefish.ui.admin.mount_admin`` is one"""
+MountAdmin = Callable[[FastAPI, Settings, "Hub", "Engine", Callable[[str], None]], None]
+"""``babblefish.ui.admin.mount_admin``, or something like it"""
 
 
 def create_app(
     settings: Settings,
     hub: Hub,
     engine: Engine,
-    admin: Admin | None = None,
+    admin: Callable[[FastAPI], None] | None = None,
     certificates: Certificates | None = None,
 ) -> FastAPI:
     """The whole application. Its lifespan starts and closes ``hub`` and ``engine``.
 
+    admin: adds the host's pages. certificates: what /trust hands out; None: no such page.
     ``app.state.ready`` is set when models are loaded; ``app.state.failure`` holds the error
     when they could not be.
     """
@@ -65,12 +66,12 @@ def create_app(
     )
     app.state.ready = asyncio.Event()
     app.state.failure = None
-    app.state.access = access
     app.state.hub = hub
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     _add_pages(app, certificates)
-    app.state.admin = admin(app, settings, hub, engine, access) if admin else None
+    if admin is not None:
+        admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
     app.add_middleware(AccessLog)
@@ -163,7 +164,9 @@ def run(settings: Settings) -> None:
     serve(settings, Hub(settings, engine), engine, mount_admin)
 
 
-def serve(settings: Settings, hub: Hub, engine: Engine, admin: Admin | None = None) -> None:
+def serve(
+    settings: Settings, hub: Hub, engine: Engine, mount_admin: MountAdmin | None = None
+) -> None:
     """Serve until interrupted. Raises BabbleFishError when the server cannot start."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     listener = bind(settings.host, settings.port)
@@ -171,6 +174,13 @@ def serve(settings: Settings, hub: Hub, engine: Engine, admin: Admin | None = No
     if not settings.http:
         certificates = Certificates(settings.data_dir / "tls")
         certificates.refresh(local_names(), local_addresses())
+    codes = AdminCodes()
+    admin = None
+    if mount_admin is not None:
+
+        def admin(app: FastAPI) -> None:
+            mount_admin(app, settings, hub, engine, codes.take)
+
     app = create_app(settings, hub, engine, admin, certificates)
     config = uvicorn.Config(
         app,
@@ -185,10 +195,29 @@ def serve(settings: Settings, hub: Hub, engine: Engine, admin: Admin | None = No
     )
     server = uvicorn.Server(config)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(server, listener, settings, certificates))
+        asyncio.run(_serve(server, listener, settings, certificates, codes))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")
+
+
+class AdminCodes:
+    """Shows the host's one-time codes in the terminal: the first one below the addresses,
+    later ones as they come."""
+
+    def __init__(self) -> None:
+        self._code: str | None = None
+        self._announced = False
+
+    def take(self, code: str) -> None:
+        self._code = code
+        if self._announced:
+            print(f"Next admin code: {code}", flush=True)
+
+    def announce(self, page: str) -> None:
+        self._announced = True
+        if self._code is not None:
+            print(f"Host page: {page}   admin code: {self._code}")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -226,8 +255,10 @@ async def _serve(
     listener: socket.socket,
     settings: Settings,
     certificates: Certificates | None,
+    codes: AdminCodes,
 ) -> None:
-    helpers = [asyncio.create_task(_announce(server, settings, certificates), name="announce")]
+    announcing = _announce(server, settings, certificates, codes)
+    helpers = [asyncio.create_task(announcing, name="announce")]
     if certificates is not None:
         helpers.append(asyncio.create_task(_renew(server, certificates), name="renew certificate"))
     try:
@@ -239,7 +270,10 @@ async def _serve(
 
 
 async def _announce(
-    server: uvicorn.Server, settings: Settings, certificates: Certificates | None
+    server: uvicorn.Server,
+    settings: Settings,
+    certificates: Certificates | None,
+    codes: AdminCodes,
 ) -> None:
     """Tell the person at the terminal what goes on and where to go."""
     app, start = server.config.app, time.monotonic()
@@ -260,8 +294,7 @@ async def _announce(
         print(f"Phones that warn about the connection: {bases[0]}/trust explains why.")
     elif not settings.public_url:
         print("Without https, browsers give the microphone on this machine only.")
-    if app.state.admin is not None:
-        print(f"Host page: {bases[-1]}/admin   code: {app.state.admin.code}")
+    codes.announce(f"{bases[-1]}/admin")
     print("Stop with Ctrl-C.", flush=True)
 
 

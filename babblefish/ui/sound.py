@@ -142,7 +142,7 @@ class Intake:
         except av.FFmpegError:
             frames = []
         for frame in frames:
-            samples = frame.to_ndarray().reshape(-1)
+            samples = np.frombuffer(frame.planes[0], np.int16)[: frame.samples]
             self._timestamp = (self._timestamp + len(samples)) & 0xFFFFFFFF
             self._last, self._concealed = samples, 0
             self._hear(samples)

@@ -1,0 +1,454 @@
+"""Phones made of aiortc against the real server: sound, events, and everything that goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from babblefish.errors import TransportError
+from babblefish.ui.sdp import narrow_offer
+from tests.rtc_peer import Peer
+from tests.served import served
+
+pytestmark = pytest.mark.asyncio
+
+
+def bursts(seconds: int) -> np.ndarray:
+    """20 ms of tone every half second, int16 at 48 kHz."""
+    sound = np.zeros(48000 * seconds, np.int16)
+    burst = (12000 * np.sin(2 * np.pi * 800 * np.arange(960) / 48000)).astype(np.int16)
+    for start in range(24000, len(sound) - 960, 24000):
+        sound[start : start + 960] = burst
+    return sound
+
+
+async def sample_offer() -> str:
+    peer = Peer()
+    try:
+        return await peer.offer()
+    finally:
+        await peer.close()
+
+
+# --- sound -----------------------------------------------------------------------------------
+
+
+async def test_sound_comes_back_in_good_time():
+    async with served("echo") as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer(bursts(8)))
+        await asyncio.sleep(3.0)
+        delays = []
+        for at, samples in peer.heard:
+            loud = np.abs(samples) > 4000
+            if loud.any():
+                heard = at - (len(samples) - loud.argmax()) / 48000 - peer.microphone._start
+                delays.append(heard % 0.5)
+        assert member.link.heard > 48000 * 2
+        # 80 ms of these belong to the test client's own buffer; browsers have their own.
+        assert np.median(delays) < 0.25
+        await peer.close()
+
+
+async def test_frames_leave_every_20_ms():
+    async with served("tone") as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+        await asyncio.sleep(2.5)
+        arrivals = np.array([at for at, _ in peer.heard][20:])
+        assert np.diff(arrivals).mean() == pytest.approx(0.02, abs=0.002)
+        spectrum = np.abs(np.fft.rfft(peer.sound()[-48000:]))
+        assert spectrum.argmax() == 440
+        await peer.close()
+
+
+async def test_a_room_that_fails_leaves_the_call_alive(monkeypatch):
+    async with served("tone") as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+
+        def broken(*_):
+            raise RuntimeError("Marie said: bonjour")
+
+        monkeypatch.setattr(member.link, "next_frame", broken)
+        monkeypatch.setattr(member.link, "hear", broken)
+        monkeypatch.setattr(member.link, "event", broken)
+        peer.send({"type": "ping", "id": 1})
+        assert (await peer.event("warn"))["code"] == "internal"
+        await asyncio.sleep(0.3)
+        assert member.connected
+        await peer.close()
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+async def test_events_travel_both_ways():
+    async with served() as server:
+        member = await server.join(server.hub.create("Standup"))
+        peer = await server.connect(member, Peer())
+        assert (await peer.event("welcome"))["room_name"] == "Standup"
+        peer.send({"type": "ping", "id": 7})
+        assert (await peer.event("pong"))["id"] == 7
+        assert {event["type"] for event in peer.events} == {"welcome", "pong"}
+        await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("{", "bad_event"),
+        ("[1]", "bad_event"),
+        ('{"type":"caption"}', "bad_event"),
+        ('{"type":"ping","id":"x"}', "bad_event"),
+        ('{"type":"ping","id":1,"more":2}', "bad_event"),
+        ('{"type":"ping","id":' + "1" * 5000 + "}", "bad_event"),
+        ('{"type":"ping","id":13}', "unlucky"),
+    ],
+)
+async def test_a_bad_event_is_answered_with_a_warning(message, code):
+    async with served() as server:
+        peer = await server.connect(await server.join(server.hub.create("A")), Peer())
+        peer.send(message)
+        assert (await peer.event("warn"))["code"] == code
+        peer.send({"type": "ping", "id": 2})
+        await peer.event("pong")
+        await peer.close()
+
+
+async def test_the_first_event_must_be_resume():
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer(), resume=False)
+        peer.send({"type": "ping", "id": 1})
+        assert (await peer.event("warn"))["code"] == "bad_event"
+        peer.send({"type": "resume"})
+        await peer.event("welcome")
+        await peer.close()
+
+
+async def test_too_many_events_end_in_a_warning_and_then_the_connection():
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+        for i in range(120):
+            peer.send({"type": "ping", "id": 1000 + i})
+        assert (await peer.event("warn"))["code"] == "too_many_events"
+        assert member.connected
+        for i in range(600):
+            peer.send({"type": "ping", "id": 1000 + i})
+        async with asyncio.timeout(5):
+            await peer.closed.wait()
+        await peer.close()
+
+
+async def test_other_channels_are_closed():
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+        second = peer.pc.createDataChannel("more")
+        await server.until(lambda: second.readyState == "closed")
+        peer.send({"type": "ping", "id": 1})
+        await peer.event("pong")
+        await peer.close()
+
+
+# --- the life of a connection ----------------------------------------------------------------
+
+
+async def test_leaving_says_goodbye_and_hangs_up():
+    async with served() as server:
+        room = server.hub.create("A")
+        member = await server.join(room)
+        peer = await server.connect(member, Peer())
+        peer.send({"type": "leave"})
+        assert (await peer.event("closed"))["reason"] == "left"
+        async with asyncio.timeout(5):
+            await peer.closed.wait()
+        assert not server.calls
+        await peer.close()
+
+
+async def test_a_closed_room_says_so_to_every_phone():
+    async with served() as server:
+        room = server.hub.create("A")
+        peers = [await server.connect(await server.join(room), Peer()) for _ in range(2)]
+        await server.hub.close_room(room.code)
+        for peer in peers:
+            assert (await peer.event("closed"))["reason"] == "room_closed"
+            async with asyncio.timeout(5):
+                await peer.closed.wait()
+            await peer.close()
+        assert not server.calls
+
+
+async def test_a_newer_connection_replaces_the_older():
+    async with served("tone") as server:
+        member = await server.join(server.hub.create("A"))
+        first = await server.connect(member, Peer())
+        second = await server.connect(member, Peer())
+        assert (await first.event("closed"))["reason"] == "replaced"
+        async with asyncio.timeout(5):
+            await first.closed.wait()
+        assert member.connected
+        assert member.links == 2
+        await asyncio.sleep(0.5)
+        assert np.abs(second.sound()).max() > 4000
+        assert len(server.calls) == 1
+        await first.close()
+        await second.close()
+
+
+async def test_a_phone_that_falls_silent_is_let_go():
+    async with served(connection_timeout=1.0) as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+        start = time.monotonic()
+        for sender in peer.pc.getSenders():
+            sender.replaceTrack(None)
+        await server.until(lambda: not member.connected)
+        assert time.monotonic() - start < 3.5
+        await server.until(lambda: not server.calls)
+        await peer.close()
+
+
+async def test_a_connection_that_never_opens_is_let_go(monkeypatch):
+    monkeypatch.setattr("babblefish.ui.rtc.CONNECT_SECONDS", 0.5)
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        assert (await server.offer(member, await sample_offer())).status_code == 200
+        assert len(server.calls) == 1
+        await server.until(lambda: not server.calls)
+        assert member.links == 0
+
+
+async def test_nothing_is_left_behind():
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        await (await server.connect(member, Peer())).close()
+        await server.until(lambda: not server.calls)
+        await asyncio.sleep(0.3)
+        tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+        for _ in range(4):
+            peer = await server.connect(member, Peer())
+            await peer.close()
+        await server.until(lambda: not server.calls)
+        await asyncio.sleep(0.5)
+        offers = server.app.state.offers
+        assert len(asyncio.all_tasks()) <= tasks
+        assert threading.active_count() <= threads
+        for kept in (offers.pcs, offers.connections, offers.handlers, offers.data_channels,
+                     offers.connection_timeouts, offers.additional_outputs, offers._tasks):
+            assert not kept
+
+
+# --- offers ----------------------------------------------------------------------------------
+
+
+def malformed(sdp: str) -> dict[str, str]:
+    """What is wrong → an offer with that fault."""
+    audio, data = sdp.index("m=audio"), sdp.index("m=application")
+    head, audio, data = sdp[:audio], sdp[audio:data], sdp[data:]
+    return {
+        "empty": "",
+        "words": "hello",
+        "no media": head,
+        "no audio": head.replace("BUNDLE 0 1", "BUNDLE 1") + data,
+        "no channel": head.replace("BUNDLE 0 1", "BUNDLE 0") + audio,
+        "two audio": head + audio + audio + data,
+        "video": head + audio.replace("m=audio", "m=video") + data,
+        "extra video": head + audio + data + audio.replace("m=audio", "m=video"),
+        "port 0": sdp.replace(audio[: audio.index(" UDP")], "m=audio 0"),
+        "no fingerprint": "\r\n".join(li for li in sdp.splitlines() if "fingerprint" not in li),
+        "bad fingerprint": sdp.replace("sha-256 ", "sha-256 ZZ:"),
+        "weak fingerprint": sdp.replace("sha-256", "md5"),
+        "no ufrag": "\r\n".join(li for li in sdp.splitlines() if "ufrag" not in li),
+        "short password": "\r\n".join(
+            "a=ice-pwd:x" if "ice-pwd" in li else li for li in sdp.splitlines()
+        ),
+        "no role": "\r\n".join(li for li in sdp.splitlines() if "a=setup" not in li),
+        "no opus": sdp.replace("opus/48000", "opux/48000"),
+        "no rtcp-mux": sdp.replace("a=rtcp-mux\r\n", ""),
+        "receive only": sdp.replace("a=sendrecv", "a=recvonly"),
+        "no bundle": sdp.replace("BUNDLE 0 1", "BUNDLE 0"),
+        "same mids": sdp.replace("a=mid:1", "a=mid:0"),
+        "no sctp port": "\r\n".join(li for li in sdp.splitlines() if "sctp-port" not in li),
+        "too long": sdp + "a=x\r\n" * 20000,
+    }
+
+
+async def test_promise_15_malformed_repeated_and_oversized_offers_hold_no_slot():
+    async with served("tone", offers_per_minute=500) as server:
+        room = server.hub.create("A")
+        member, other = await server.join(room), await server.join(room)
+        good = await sample_offer()
+        for fault, sdp in malformed(good).items():
+            answer = await server.offer(member, sdp)
+            assert 400 <= answer.status_code < 500, fault
+            assert answer.json()["error"]["code"] in ("bad_offer", "too_large"), fault
+            assert answer.json()["error"]["message"]
+            assert not server.calls, fault
+        assert (await server.offer(member, "x" * 200_000)).status_code == 413
+        assert (await server.offer(member, good, kind="answer")).status_code == 422
+        for _ in range(5):
+            assert (await server.offer(member, good)).status_code == 200
+            assert len(server.calls) == 1
+        at_once = await asyncio.gather(*(server.offer(member, good) for _ in range(6)))
+        assert {answer.status_code for answer in at_once} <= {200, 422}
+        assert len(server.calls) <= 1
+        peer = await server.connect(other, Peer())
+        mine = await server.connect(member, Peer())
+        assert len(server.calls) == 2
+        await peer.close()
+        await mine.close()
+        await server.until(lambda: not server.calls)
+        assert not server.app.state.offers.pcs
+
+
+async def test_promise_15_an_offer_that_fails_inside_leaves_nothing(monkeypatch):
+    async with served() as server:
+        member = await server.join(server.hub.create("A"))
+        offers = server.app.state.offers
+        good = await sample_offer()
+
+        async def failing(self):
+            raise RuntimeError("no sockets")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("aiortc.RTCPeerConnection.createAnswer", failing)
+            for _ in range(3):
+                answer = await server.offer(member, good)
+                assert answer.status_code == 422
+                assert not (server.calls or offers.pcs or offers.handlers or offers.connections)
+        peer = await server.connect(member, Peer())
+        await peer.close()
+
+
+async def test_promise_16_floods_are_limited_per_address_and_room_and_calls_go_on():
+    async with served("tone", offers_per_minute=6) as server:
+        room, second = server.hub.create("A"), server.hub.create("B")
+        caller, flooder = await server.join(room), await server.join(room)
+        elsewhere = await server.join(second)
+        peer = await server.connect(caller, Peer())
+        await asyncio.sleep(0.5)
+        heard = len(peer.heard)
+        start = time.monotonic()
+        good = await sample_offer()
+        answers = [await server.offer(flooder, good) for _ in range(30)]
+        codes = [answer.status_code for answer in answers]
+        assert codes.count(200) == 5
+        assert codes.count(429) == 25
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+        assert answers[-1].json()["error"]["code"] == "rate_limited"
+        await asyncio.sleep(0.5)
+        expected = (time.monotonic() - start) / 0.02
+        assert len(peer.heard) - heard > expected * 0.8
+        assert caller.connected
+        other = await server.connect(elsewhere, Peer())
+        await other.close()
+        await peer.close()
+
+
+async def test_only_usable_candidates_are_tried():
+    sdp = await sample_offer()
+    line = next(li for li in sdp.splitlines() if li.startswith("a=candidate"))
+    part = line.split()
+    host, port = part[4], part[5]
+    strange = ["239.1.1.1", "127.0.0.1", "0.0.0.0", "phone.local", "255.255.255.255", "::1"]
+    lines = [line.replace(f" {host} {port} ", f" {address} {port} ") for address in strange]
+    lines.append(line.replace(f" {port} ", " 53 "))
+    lines.append(line.replace(" udp ", " tcp "))
+    narrowed = narrow_offer(sdp.replace(line, "\r\n".join([*lines, line])))
+    kept = [li.split()[4] for li in narrowed.splitlines() if li.startswith("a=candidate")]
+    assert host in kept
+    assert not set(kept) & set(strange)
+    assert " 53 typ" not in narrowed
+    assert " tcp " not in narrowed
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_promise_15_mutated_offers_are_refused_or_sane(data):
+    lines = _OFFER.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        match data.draw(st.sampled_from(["drop", "copy", "cut", "text"])):
+            case "drop":
+                del lines[place]
+            case "copy":
+                lines.insert(place, lines[data.draw(st.integers(0, len(lines) - 1))])
+            case "cut":
+                lines[place] = lines[place][: data.draw(st.integers(0, len(lines[place])))]
+            case "text":
+                lines[place] = lines[place][:6] + data.draw(st.text(max_size=20))
+        if not lines:
+            break
+    try:
+        narrowed = narrow_offer("\r\n".join(lines) + "\r\n")
+    except TransportError as error:
+        assert error.code == "bad_offer"
+    else:
+        assert narrow_offer(narrowed) == narrowed
+
+
+_OFFER = """v=0
+o=- 1 1 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=msid-semantic:WMS *
+m=audio 50000 UDP/TLS/RTP/SAVPF 111 0
+c=IN IP4 192.0.2.9
+a=sendrecv
+a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid
+a=mid:0
+a=msid:s t
+a=rtcp:9 IN IP4 0.0.0.0
+a=rtcp-mux
+a=ssrc:1 cname:x
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 minptime=10;useinbandfec=1
+a=rtpmap:0 PCMU/8000
+a=candidate:1 1 udp 2130706431 192.0.2.9 50000 typ host
+a=end-of-candidates
+a=ice-ufrag:abcd
+a=ice-pwd:abcdefghijklmnopqrstuv
+a=fingerprint:sha-256 """ + ":".join(["AB"] * 32) + """
+a=setup:actpass
+m=application 50000 UDP/DTLS/SCTP webrtc-datachannel
+c=IN IP4 192.0.2.9
+a=mid:1
+a=sctp-port:5000
+a=max-message-size:65536
+a=ice-ufrag:abcd
+a=ice-pwd:abcdefghijklmnopqrstuv
+a=fingerprint:sha-256 """ + ":".join(["AB"] * 32) + """
+a=setup:actpass
+"""
+
+
+async def test_promise_18_a_session_leaves_no_secret_in_the_log(caplog):
+    caplog.set_level(logging.INFO)
+    async with served() as server:
+        room = server.hub.create("Board of Directors")
+        member = await server.join(room, name="Marie Curie")
+        peer = await server.connect(member, Peer())
+        peer.send({"type": "configure", "name": "Maria"})
+        peer.send("{")
+        await peer.event("warn")
+        await server.http.get(f"/r/{room.code}?t={room.token}")
+        await server.http.get(f"/api/rooms/{room.code}?t={room.token}")
+        await server.http.get("/nothing/" + room.token)
+        await peer.close()
+        await server.post(f"/api/rooms/{room.code}/leave", member.key)
+    lines = [r.getMessage() for r in caplog.records if not r.name.startswith("httpx")]
+    assert any("/api/rooms/{code}/join" in line for line in lines)
+    for secret in (room.code, room.token, member.key, "Marie", "Maria", "Board"):
+        assert not [line for line in lines if secret in line]
