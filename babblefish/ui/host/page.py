@@ -1,0 +1,79 @@
+"""Assembles the host page of its tabs and puts it under a FastAPI application.
+
+One ``create_*_tab`` a file; each gives back its tab and, if it is live, the timer that runs only
+while the tab is in view. Who may see the page is decided in ``babblefish.ui.admin``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from fastapi import FastAPI
+
+from babblefish.settings import Settings
+from babblefish.ui.host.links import Links
+from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
+from babblefish.ui.host.trace import create_trace_tab
+
+if TYPE_CHECKING:
+    from rooms.hub import Hub
+
+_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+_TOP = """<header class="bf-top"><p class="bf-brand">BabbleFish <span>host</span></p>
+<form method="post" action="/admin-logout"><button class="bf-button bf-quiet">Sign out</button>
+</form></header>"""
+
+
+def theme() -> gr.themes.Base:
+    """System fonts only: nothing is fetched."""
+    base = gr.themes.Base(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO,
+        radius_size="lg",
+    )  # fmt: skip
+    return base.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="#0b1220",
+        block_background_fill_dark="#141d2e",
+        input_background_fill_dark="#0f1726",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        block_shadow="none",
+    )
+
+
+def build(hub: Hub, settings: Settings, links: Links) -> gr.Blocks:
+    with gr.Blocks(
+        theme=theme(), title="BabbleFish host", analytics_enabled=False, fill_width=True
+    ) as page:
+        gr.HTML(_TOP, padding=False)
+        with gr.Tabs():
+            live = [
+                create_rooms_tab(page, hub, settings, links),
+                create_trace_tab(page, hub),
+            ]
+        timers = [timer for _, timer in live]
+        for number, (tab, _) in enumerate(live):
+            tab.select(_only(number, len(live)), None, timers, **QUIETLY)
+    return page
+
+
+def _only(active: int, number: int):
+    async def timers() -> list[dict]:
+        return [gr.update(active=i == active) for i in range(number)]
+
+    return timers
+
+
+def mount(app: FastAPI, page: gr.Blocks, path: str) -> None:
+    """Serve ``page`` without uploads, files, API documentation or error details."""
+    page.queue(api_open=False, default_concurrency_limit=None, max_size=200)
+    gr.mount_gradio_app(
+        app, page, path=path, show_api=False, allowed_paths=[], max_file_size=1,
+        show_error=False, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
+    )  # fmt: skip
