@@ -18,7 +18,7 @@ _MIN_TEXT_TO_ZIP = 48
 _INVENTED = re.compile(
     r"""
     ^\W*(?:
-      (?:thanks?|thank\ you)(?:\ (?:so|very)\ much)?(?:\ (?:for|to)\ (?:watching|listening|you).*)?
+      (?:thanks?|thank\ you)(?:\ (?:so|very)\ much)?(?:\ for\ (?:watching|listening).*)?
     | (?:bye|goodbye)(?:[\s,.-]*bye)*
     | (?:please\ )?(?:like\ and\ )?subscribe.*
     | (?:i'll\ )?see\ you\ (?:next\ time|in\ the\ next).*

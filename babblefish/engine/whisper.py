@@ -27,6 +27,7 @@ from babblefish.engine.doubts import (
     tidy,
     unloop,
 )
+from babblefish.engine.spoken_language import NON_LATIN, weigh_languages
 from babblefish.engine.stages import (
     SPEECH_RATE,
     RecogniserCapabilities,
@@ -50,61 +51,9 @@ _SILENT_DB = -62.0
 """dBFS; if the loudest 30 ms are below this, nobody spoke"""
 _QUIET_DB = -32.0
 """dBFS; speech below this is amplified"""
-_DECLARED_PRIOR = 0.9
-"""probability, before listening, that people speak the language they declared"""
-_FULL_EVIDENCE_SECONDS = 3.0
-"""language evidence of a shorter clip is weakened in proportion"""
 _CONTEXT_TOKENS = 100
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
-_NON_LATIN = frozenset(
-    {
-        "am",
-        "ar",
-        "as",
-        "ba",
-        "be",
-        "bg",
-        "bn",
-        "bo",
-        "el",
-        "fa",
-        "gu",
-        "he",
-        "hi",
-        "hy",
-        "ja",
-        "ka",
-        "kk",
-        "km",
-        "kn",
-        "ko",
-        "lo",
-        "mk",
-        "ml",
-        "mn",
-        "mr",
-        "my",
-        "ne",
-        "pa",
-        "ps",
-        "ru",
-        "sa",
-        "sd",
-        "si",
-        "sr",
-        "ta",
-        "te",
-        "tg",
-        "th",
-        "tt",
-        "uk",
-        "ur",
-        "yi",
-        "yue",
-        "zh",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +255,7 @@ class _Listening:
         )[0]
 
     def _token_limit(self, language: str, task: str) -> int:
-        other = task == "transcribe" and language in _NON_LATIN
+        other = task == "transcribe" and language in NON_LATIN
         per_second = _TOKENS_PER_SECOND["other" if other else "latin"]
         return int(_TOKENS_SPARE + self._seconds * per_second)
 
@@ -334,30 +283,9 @@ class _Listening:
         voiced = _voiced_seconds(self._of._vad, self._samples)
         if voiced < 0.1:
             return False
-        if transcript.broken and evidence.confidence < 0.25:
+        if evidence.confidence < 0.25 and (transcript.broken or evidence.no_speech > 0.4):
             return False
         return not (is_often_invented(text) and evidence.no_speech > 0.6 and voiced < 0.25)
-
-
-def weigh_languages(
-    heard: dict[str, float], declared: str | None, seconds: float
-) -> tuple[str, float]:
-    """Bayes: the model's language probabilities weighed with the declared language.
-
-    Evidence from less than ``_FULL_EVIDENCE_SECONDS`` is weakened, so that a short "oui" does not
-    turn a French speaker into somebody else. Returns the language and its probability.
-    """
-    if declared is None:
-        best = max(heard, key=heard.__getitem__)
-        return best, heard[best]
-    trust = min(1.0, seconds / _FULL_EVIDENCE_SECONDS)
-    rest = (1.0 - _DECLARED_PRIOR) / max(1, len(heard) - 1)
-    weights = {
-        code: max(probability, 1e-9) ** trust * (_DECLARED_PRIOR if code == declared else rest)
-        for code, probability in heard.items()
-    }
-    best = max(weights, key=weights.__getitem__)
-    return best, weights[best] / sum(weights.values())
 
 
 def _window(frames: int, windows: tuple[int, ...]) -> int:
