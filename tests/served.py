@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from babblefish.settings import Settings
-from babblefish.ui.server import create_app
+from babblefish.ui.server import bind, create_app
 from tests.fakes_rooms import FakeEngine, FakeHub, FakeMember, FakeRoom
 from tests.rtc_peer import Peer
 
@@ -71,8 +70,7 @@ async def served(script: str = "echo", admin=None, certificates=None, **settings
 @asynccontextmanager
 async def running(app: FastAPI, **options) -> AsyncIterator[str]:
     """Base URL of ``app`` served by uvicorn."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener = bind("127.0.0.1", 0)
     config = uvicorn.Config(app, log_config=None, access_log=False, **options)
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext

@@ -251,7 +251,7 @@ def install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        code = {400: "bad_input", 404: "not_found", 405: "method"}.get(error.status_code, "http")
         body = {"error": {"code": code, "message": f"{error.detail}."}}
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 WEB = Path(__file__).parent / "web"
 DEFAULT_ROOM = "Meeting"
 _RENEW_SECONDS = 30.0
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI would otherwise send reports where environment variables tell it to"""
 
 MountAdmin = Callable[[FastAPI, Settings, "Hub", "Engine", Callable[[str], None]], None]
 """``babblefish.ui.admin.mount_admin``, or something like it"""
@@ -62,6 +64,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
         lifespan=lambda app: _lifespan(app, settings, hub, engine),
     )
     app.state.ready = asyncio.Event()
@@ -223,10 +226,11 @@ class AdminCodes:
 def bind(host: str, port: int) -> socket.socket:
     """A listening address, or SettingsError("port" | "host") that names the fix."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind)
+        # Without its protocol, asyncio would leave Nagle's delay of 40 ms on every answer.
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
