@@ -68,8 +68,8 @@ def test_a_very_long_text_comes_back_whole(translator):
     sentence = "The house is big. "
     (translated,) = translator.translate([sentence * 1000], "en", "es")
     assert translated.count("La casa es grande.") == 1000
-    (translated,) = translator.translate(["water " * 1000], "en", "es")
-    assert translated.lower().count("agua") > 900
+    (translated,) = translator.translate(["Zork " * 1000], "en", "es")
+    assert translated.count("Zork") == 1000
 
 
 def test_unknown_words_come_through_without_marks(translator):

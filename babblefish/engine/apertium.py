@@ -8,6 +8,7 @@ pair is offered to people are not its business.
 from __future__ import annotations
 
 import heapq
+import itertools
 import re
 import shutil
 from collections import OrderedDict
@@ -104,7 +105,7 @@ class ApertiumTranslator:
         return " ".join(self._piece(piece, path) for piece in _pieces(line))
 
     def _piece(self, text: str, path: Sequence[str]) -> str:
-        for source, target in zip(path, path[1:], strict=False):
+        for source, target in itertools.pairwise(path):
             raw = self._pipeline(self._modes[source, target]).translate(
                 text_repair.before(text, source)
             )
@@ -130,9 +131,9 @@ def find_modes(directory: Path) -> dict[tuple[str, str], Path]:
             for target in _codes(match[2]):
                 variant = match[3] or ""
                 wanted = _VARIANTS.get(target, "")
-                if source != target and (variant == wanted or (source, target) not in modes):
-                    if variant in ("", wanted):
-                        modes[source, target] = path
+                known = (source, target) in modes
+                if source != target and (variant == wanted or (not variant and not known)):
+                    modes[source, target] = path
     return modes
 
 

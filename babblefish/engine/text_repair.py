@@ -16,14 +16,16 @@ _SPACES = re.compile(r"[ \t]+")
 _SPACE_BEFORE = re.compile(r" +([,.;:!?…)\]])")
 _SPACE_BEFORE_COMMA = re.compile(r" +([,.…)\]])")
 _ELISION = re.compile(
-    r"\b(qu|lorsqu|puisqu|jusqu|[cdjlmnst]|dell|nell|all|un|quest|sull|dall)' +(?=\w)", re.IGNORECASE
+    r"\b(qu|lorsqu|puisqu|jusqu|[cdjlmnst]|dell|nell|all|un|quest|sull|dall)' +(?=\w)",
+    re.IGNORECASE,
 )
 _ELIDING = frozenset({"fr", "it", "ca", "oc"})
 _OPENING = frozenset({"es", "ast", "an"})
 """languages that open a question with an inverted mark"""
 _SENTENCE = re.compile(r"[^.!?…]*[.!?…]+[\"'»)\]]*\s*|[^.!?…]+$")
 _ASKING = re.compile(
-    r"(?<=, )(?=(?:por qué|qué|cómo|quién(?:es)?|dónde|cuándo|cuál(?:es)?|cuánt[oa]s?)\b)", re.IGNORECASE
+    r"(?<=, )(?=(?:por qué|qué|cómo|quién(?:es)?|dónde|cuándo|cuál(?:es)?|cuánt[oa]s?)\b)",
+    re.IGNORECASE,
 )
 _WRAPPING = " \"'«([—-"
 
