@@ -1,0 +1,156 @@
+"""Speech with Kokoro-82M on onnxruntime: one clause in, 48 kHz samples out.
+
+Knows voices and languages, but not who speaks with which voice (``voices.py``), where a text is
+cut (``clauses.py``) or who listens. A voice name is a Kokoro voice such as ``ff_siwis`` or a blend
+of several, ``ff_siwis*0.6+am_adam*0.4``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from kokoro_onnx.chunker import split_phonemes
+from kokoro_onnx.config import DEFAULT_VOCAB, MAX_PHONEME_LENGTH
+
+from babblefish.audio import match_loudness, resample
+from babblefish.engine.phonemes import Phonemiser
+from babblefish.engine.stages import PLAYOUT_RATE, SynthesiserCapabilities
+from babblefish.engine.voices import KOKORO_VOICES
+from babblefish.errors import SynthesisError, WeightsError
+
+RATE = 24_000
+"""Hertz that Kokoro synthesises at"""
+FRAME = 600
+"""samples per unit of Kokoro's duration predictor, 25 ms"""
+SPEEDS = (0.5, 2.0)
+"""slowest and fastest that stay intelligible; others are clamped"""
+_EDGE_DB = -50.0
+"""what is this far below the loudest frame is silence at either end"""
+_LEAD, _TAIL = 0.02, 0.045
+"""seconds kept before and after, so that soft consonants and decaying vowels stay whole"""
+_FADE = 0.004
+_BATCH_PAUSE = 0.12
+"""seconds between the batches of a clause too long for the model"""
+_SECONDS_PER_PHONEME = 0.35
+_BLEND = re.compile(r"(?P<name>[a-z]{2}_[a-z]+)(?:\*(?P<weight>\d*\.?\d+))?")
+
+
+class KokoroSynthesiser:
+    """A ``Synthesiser``. Not thread-safe: espeak-ng inside is one per process."""
+
+    def __init__(self, weights_dir: Path | str, threads: int = 2) -> None:
+        """Loads and warms up. Raises WeightsError("missing" | "broken")."""
+        folder = Path(weights_dir) / "kokoro"
+        for path in (folder / "model.onnx", folder / "voices.npz"):
+            if not path.is_file():
+                raise WeightsError("missing", f"{path} is missing. Run `make run` to fetch it.")
+        try:
+            self._voices = np.load(folder / "voices.npz")
+            self._session = _session(folder / "model.onnx", threads)
+        except Exception as error:
+            raise WeightsError(
+                "broken", f"{folder} cannot be loaded. Delete it and run `make run` again."
+            ) from error
+        self._phonemiser = Phonemiser()
+        self._style = lru_cache(maxsize=64)(self._blend)
+        self.capabilities = SynthesiserCapabilities(voices=KOKORO_VOICES, quality="good")
+        for language, voices in KOKORO_VOICES.items():
+            self._phonemiser.phonemes("a", _dialect(language, voices[0]))
+        self._speak("həlˈO, ˈɛvɹiwˌʌn.", self._style(KOKORO_VOICES["en"][0]), 1.0)
+
+    def synthesise(self, text: str, language: str, voice: str, speed: float = 1.0) -> np.ndarray:
+        """See ``Synthesiser``."""
+        if language not in self.capabilities.voices:
+            known = ", ".join(sorted(self.capabilities.voices))
+            raise SynthesisError(
+                "language", f"Kokoro does not speak this language. Known: {known}."
+            )
+        style = self._style(voice)
+        phonemes = self._phonemiser.phonemes(text, _dialect(language, voice))
+        speed = float(np.clip(speed, *SPEEDS))
+        gap = np.zeros(int(_BATCH_PAUSE / speed * RATE), np.float32)
+        parts: list[np.ndarray] = []
+        for batch in split_phonemes(phonemes, MAX_PHONEME_LENGTH):
+            said = trim(self._speak(batch, style, speed))
+            if len(said):
+                parts += [gap, said] if parts else [said]
+        if not parts:
+            return np.zeros(0, np.float32)
+        return match_loudness(resample(np.concatenate(parts), RATE, PLAYOUT_RATE))
+
+    def _speak(self, phonemes: str, style: np.ndarray, speed: float) -> np.ndarray:
+        """One batch of phonemes → (n,) float32 at RATE, silence at both ends included."""
+        tokens = [DEFAULT_VOCAB[p] for p in phonemes if p in DEFAULT_VOCAB]
+        if not any(p.isalpha() for p in phonemes) or not tokens:
+            return np.zeros(0, np.float32)
+        inputs = {
+            "tokens": np.array([[0, *tokens, 0]], np.int64),
+            "style": style[min(len(tokens), len(style)) - 1],
+            "speed": np.array([speed], np.float32),
+        }
+        samples = np.asarray(self._session.run(["audio"], inputs)[0], np.float32).ravel()
+        longest = (2.0 + _SECONDS_PER_PHONEME * len(tokens)) / speed * RATE
+        if len(samples) == 0 or len(samples) > longest or not np.isfinite(samples).all():
+            raise SynthesisError("bad_audio", "Kokoro returned something that is no speech.")
+        return samples
+
+    def _blend(self, voice: str) -> np.ndarray:
+        """Style vectors of a voice name, (510, 1, 256): one per number of phonemes."""
+        return sum(self._voices[name] * np.float32(weight) for name, weight in self._parts(voice))
+
+    def _parts(self, voice: str) -> list[tuple[str, float]]:
+        try:
+            parts = blend_parts(voice)
+        except ValueError:
+            parts = []
+        if not parts or any(name not in self._voices for name, _ in parts):
+            raise SynthesisError(
+                "voice", "Unknown voice. Use one of the capabilities' names or a blend of them."
+            )
+        return parts
+
+
+def blend_parts(voice: str) -> list[tuple[str, float]]:
+    """``a_b*0.6+c_d*0.4`` → [("a_b", 0.6), ("c_d", 0.4)], the weights scaled to sum to 1.
+
+    Raises ValueError for what is no voice name.
+    """
+    matches = [_BLEND.fullmatch(part.strip()) for part in voice.split("+")]
+    if not all(matches):
+        raise ValueError("not a voice name")
+    parts = [(m["name"], float(m["weight"] or 1.0)) for m in matches if m]
+    total = sum(weight for _, weight in parts)
+    if total <= 0:
+        raise ValueError("weights of a blend must not all be zero")
+    return [(name, weight / total) for name, weight in parts]
+
+
+def trim(samples: np.ndarray) -> np.ndarray:
+    """Speech at RATE without the silence around it; empty when it is all silence."""
+    frame = RATE // 200
+    levels = np.abs(samples[: len(samples) // frame * frame]).reshape(-1, frame).max(axis=1)
+    if len(levels) == 0 or levels.max() < 1e-3:
+        return samples[:0]
+    loud = np.flatnonzero(levels > levels.max() * 10 ** (_EDGE_DB / 20))
+    start = max(0, int(loud[0] * frame - _LEAD * RATE))
+    end = min(len(samples), int((loud[-1] + 1) * frame + _TAIL * RATE))
+    said = samples[start:end].copy()
+    fade = np.linspace(0.0, 1.0, min(int(_FADE * RATE), len(said) // 2), dtype=np.float32)
+    said[: len(fade)] *= fade
+    said[len(said) - len(fade) :] *= fade[::-1]
+    return said
+
+
+def _dialect(language: str, voice: str) -> str:
+    return "en-gb" if language == "en" and voice.startswith("b") else language
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
