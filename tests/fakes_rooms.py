@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class FakeLink(AbstractContextManager):
         self._queue: deque[np.ndarray] = deque(maxlen=50)
         self._phase = 0
 
-    def __enter__(self) -> FakeLink:
+    def __enter__(self) -> Self:
         if self.member.link is not None:
             self.member.link.send(Closed("replaced"))
         self.member.link = self

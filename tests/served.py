@@ -61,10 +61,9 @@ async def served(script: str = "echo", admin=None, certificates=None, **settings
     """A running server with scripted rooms."""
     hub, engine = FakeHub(script), FakeEngine()
     app = create_app(Settings(http=True, **settings), hub, engine, admin, certificates)
-    async with running(app) as base:
-        async with httpx.AsyncClient(base_url=base) as http:
-            await app.state.ready.wait()
-            yield Served(app, hub, http)
+    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+        await app.state.ready.wait()
+        yield Served(app, hub, http)
 
 
 @asynccontextmanager

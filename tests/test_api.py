@@ -15,7 +15,6 @@ from babblefish.errors import WeightsError
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from tests.fakes_rooms import FakeEngine, FakeHub
-
 from tests.rtc_peer import Peer
 from tests.served import running, served
 

@@ -69,7 +69,7 @@ async def test_frames_leave_every_20_ms():
         await peer.close()
 
 
-async def test_a_room_that_fails_leaves_the_call_alive(monkeypatch):
+async def test_a_room_that_fails_leaves_the_call_alive(monkeypatch, caplog):
     async with served("tone") as server:
         member = await server.join(server.hub.create("A"))
         peer = await server.connect(member, Peer())
@@ -85,6 +85,10 @@ async def test_a_room_that_fails_leaves_the_call_alive(monkeypatch):
         await asyncio.sleep(0.3)
         assert member.connected
         await peer.close()
+    lines = [r.getMessage() for r in caplog.records if r.name == "babblefish.ui.rtc"]
+    assert any("RuntimeError" in line for line in lines)
+    assert len(lines) == 2
+    assert not any("bonjour" in line for line in lines)
 
 
 # --- events ----------------------------------------------------------------------------------
@@ -227,6 +231,21 @@ async def test_a_connection_that_never_opens_is_let_go(monkeypatch):
         assert len(server.calls) == 1
         await server.until(lambda: not server.calls)
         assert member.links == 0
+
+
+async def test_who_is_removed_while_connecting_does_not_get_in():
+    async with served() as server:
+        room = server.hub.create("A")
+        member = await server.join(room)
+        peer = Peer()
+        answer = await server.offer(member, await peer.offer())
+        await room.remove(member.id)
+        await peer.accept(answer.json()["sdp"])
+        assert (await peer.event("warn"))["code"] == "member_key"
+        async with asyncio.timeout(5):
+            await peer.closed.wait()
+        assert member.links == 0
+        await peer.close()
 
 
 async def test_nothing_is_left_behind():

@@ -125,11 +125,9 @@ class Desk:
             address, lambda: self._hub.enter(code, Access.bearer(request, "room_token"))
         )
 
-    def member(self, request: Request, code: str, action: str, key: str | None = None) -> Member:
+    def member(self, request: Request, code: str, action: str, key: str) -> Member:
         address = self._admit(request, code, action)
-        return self._guarded(
-            address, lambda: self._hub.member(code, key or Access.bearer(request, "member_key"))
-        )
+        return self._guarded(address, lambda: self._hub.member(code, key))
 
     def _admit(self, request: Request, code: str, action: str) -> str:
         address = Access.address(request)
@@ -206,15 +204,17 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
     async def offer(code: Code, body: OfferBody, request: Request) -> OfferAnswer:
         """Connect, or connect again: a WebRTC offer with one audio track and one data
         channel. Bearer: the participant's key."""
-        member = desk.member(request, code, "offer")
+        key = Access.bearer(request, "member_key")
+        desk.member(request, code, "offer", key)
         offers: Offers = request.app.state.offers
-        return OfferAnswer(sdp=await offers.answer(member, body.sdp))
+        return OfferAnswer(sdp=await offers.answer(lambda: hub.member(code, key), body.sdp))
 
     @router.post("/rooms/{code}/leave", status_code=204, response_class=Response)
     async def leave(code: Code, request: Request) -> Response:
         """Give up the seat. The participant's key as bearer or, for beacons, as {"key": …}."""
-        key = None
-        if "authorization" not in request.headers:
+        if "authorization" in request.headers:
+            key = Access.bearer(request, "member_key")
+        else:
             try:
                 key = LeaveBody.model_validate_json(await request.body()).key
             except ValidationError as error:

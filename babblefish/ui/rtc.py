@@ -12,8 +12,11 @@ import asyncio
 import contextvars
 import logging
 import math
+import traceback
 import uuid
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +55,12 @@ _SILENCE = np.zeros(FRAME, np.int16)
 _SILENCE.setflags(write=False)
 
 _next_call: contextvars.ContextVar[Call] = contextvars.ContextVar("next_call")
+
+
+def _report(what: str, error: Exception) -> None:
+    """Log where ``error`` came from, without its message: that may hold names or speech."""
+    places = (f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__))
+    log.error("%s: %s at %s", what, type(error).__name__, " > ".join(places))
 
 
 class Pace:
@@ -93,12 +102,13 @@ class Allowance:
 class Call(AsyncStreamHandler):
     """One peer connection of one member: its sound, its data channel, its signs of life."""
 
-    def __init__(self, member: Member | None) -> None:
+    def __init__(self, find: Callable[[], Member] | None = None) -> None:
         super().__init__(
             expected_layout="mono", output_sample_rate=RATE, input_sample_rate=RATE
         )
         self.id = uuid.uuid4().hex
-        self.member = member
+        self.find = find
+        self.member = find() if find else None
         self.link: Link | None = None
         self.pc: RTCPeerConnection | None = None
         self.opened = asyncio.Event()
@@ -148,7 +158,7 @@ class Call(AsyncStreamHandler):
     def _fault(self, error: Exception) -> None:
         self._faults += 1
         if self._faults == 1:
-            log.exception("A room failed on one connection's sound", exc_info=error)
+            _report("A room failed on one connection's sound", error)
 
     # --- events ---
 
@@ -210,7 +220,7 @@ class Call(AsyncStreamHandler):
         except BabbleFishError as error:
             self.send(Warn(error.code, error.message))
         except Exception as error:
-            log.exception("A room failed on a %s event", event.type, exc_info=error)
+            _report(f"A room failed on a {event.type} event", error)
             self.send(Warn("internal", "That did not work. Please try again."))
 
     async def say_goodbye(self) -> None:
@@ -234,7 +244,7 @@ class Offers(WebRTCConnectionMixin):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.event_handler = Call(None)
+        self.event_handler = Call()
         self.concurrency_limit = 2 * settings.max_rooms * settings.max_members
         self.time_limit = None
         self.modality = "audio"
@@ -247,21 +257,24 @@ class Offers(WebRTCConnectionMixin):
         self._timeout = settings.connection_timeout
         self._closing = False
 
-    async def answer(self, member: Member, sdp: str) -> str:
-        """Negotiate one connection for ``member``; returns the answer's SDP.
+    async def answer(self, find: Callable[[], Member], sdp: str) -> str:
+        """Negotiate one connection; returns the answer's SDP.
 
+        ``find`` returns the member or raises RoomError. It is asked again once the connection
+        stands: somebody removed meanwhile does not get in.
         Raises TransportError "bad_offer", "server_full" or "closing"; nothing stays behind.
         """
         offer = narrow_offer(sdp)
         if self._closing:
             raise TransportError("closing", "The server is shutting down.")
-        for older in [c for c in self.calls.values() if c.member is member and c.link is None]:
-            await self._drop(older)
         if len(self.calls) >= self.concurrency_limit:
             raise TransportError("server_full", "The server carries no further connections.")
-        call = Call(member)
+        call = Call(find)
+        older = [c for c in self.calls.values() if c.member is call.member and c.link is None]
         self.calls[call.id] = call
         try:
+            for waiting in older:
+                await self._drop(waiting)
             async with asyncio.timeout(OFFER_SECONDS):
                 answer = await self._negotiate(call, offer)
         except BaseException as error:
@@ -284,6 +297,8 @@ class Offers(WebRTCConnectionMixin):
         """Nothing: ``_attend`` watches, and ends with its call."""
 
     async def _negotiate(self, call: Call, offer: str) -> str:
+        if call.ended.is_set():
+            raise TransportError("bad_offer", "A newer offer took the place of this one.")
         token = _next_call.set(call)
         try:
             body = {"sdp": offer, "type": "offer", "webrtc_id": call.id}
@@ -314,7 +329,7 @@ class Offers(WebRTCConnectionMixin):
                 return
             if call.ended.is_set():
                 return
-            with call.member.attach(call.send) as link:
+            with call.find().attach(call.send) as link:
                 call.alive_at = call._now()
                 for older in self.calls.values():
                     if older is not call and older.member is call.member:
