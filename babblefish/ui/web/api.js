@@ -1,0 +1,64 @@
+// The server's HTTP routes. Every failure is an ApiError with the server's stable code.
+
+const TIMEOUT_MS = 12000;
+
+export class ApiError extends Error {
+  constructor(code, message, status = 0, retryAfter = 0) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.retryAfter = retryAfter; // seconds, 0: not said
+  }
+}
+
+async function request(path, { method = "GET", bearer, body, keepalive = false } = {}) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+  const headers = { Accept: "application/json" };
+  if (bearer) headers.Authorization = `Bearer ${bearer}`;
+  if (body) headers["Content-Type"] = "application/json";
+  try {
+    const answer = await fetch(path, {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      cache: "no-store",
+      credentials: "same-origin",
+      redirect: "error",
+      signal: abort.signal,
+      keepalive,
+    });
+    return await read(answer);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError("unreachable", "The server does not answer.");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function read(answer) {
+  if (answer.status === 204) return null;
+  const data = await answer.json().catch(() => null);
+  if (answer.ok && data) return data;
+  const error = data?.error ?? {};
+  throw new ApiError(
+    error.code ?? "unreachable",
+    error.message ?? "The server does not answer.",
+    answer.status,
+    Number(answer.headers.get("Retry-After")) || 0,
+  );
+}
+
+const room = (code) => `/api/rooms/${encodeURIComponent(code)}`;
+
+export const api = {
+  room: (code, token) => request(room(code), { bearer: token }),
+  join: (code, token, body) => request(`${room(code)}/join`, { method: "POST", bearer: token, body }),
+  offer: (code, key, sdp) =>
+    request(`${room(code)}/offer`, { method: "POST", bearer: key, body: { type: "offer", sdp } }),
+  leave: (code, key) =>
+    request(`${room(code)}/leave`, { method: "POST", bearer: key, keepalive: true }),
+  exists: (path) =>
+    fetch(path, { method: "GET", cache: "no-store" }).then((answer) => answer.ok, () => false),
+};

@@ -1,0 +1,81 @@
+// The captions of a room in their order: finals by number, then what is still being said.
+// Knows no screen.
+
+const KEPT = 600;
+
+export class Captions {
+  constructor() {
+    this.lastSeq = 0;
+    this.list = [];
+    this.byUtterance = new Map();
+    this.voicings = new Map(); // states that came before their caption
+    this.trimmedSeq = 0;
+  }
+
+  /** Takes one caption event; returns its entry, or null when it brings nothing new. */
+  take(event) {
+    const known = this.byUtterance.get(event.utterance);
+    if (known?.final || (event.final && event.seq <= this.trimmedSeq)) return null;
+    const entry = known ?? { voicing: this.voicings.get(event.utterance) ?? "" };
+    Object.assign(entry, event);
+    this.byUtterance.set(event.utterance, entry);
+    if (event.final) this.lastSeq = Math.max(this.lastSeq, event.seq);
+    if (!known || event.final) this.place(entry);
+    return entry;
+  }
+
+  place(entry) {
+    const at = this.list.indexOf(entry);
+    if (at >= 0) this.list.splice(at, 1);
+    let index = this.list.length;
+    const after = (other) => entry.final && (!other.final || other.seq > entry.seq);
+    while (index > 0 && after(this.list[index - 1])) index -= 1;
+    this.list.splice(index, 0, entry);
+  }
+
+  /** The entry that follows, or null. */
+  next(entry) {
+    return this.list[this.list.indexOf(entry) + 1] ?? null;
+  }
+
+  previous(entry) {
+    return this.list[this.list.indexOf(entry) - 1] ?? null;
+  }
+
+  /** Removes a partial; finals stay. Returns the entry or null. */
+  retract(utterance) {
+    const entry = this.byUtterance.get(utterance);
+    return entry && !entry.final ? this.remove(entry) : null;
+  }
+
+  /** What was being said when the connection went: the server says it again. */
+  retractPartials() {
+    return this.list.filter((entry) => !entry.final).map((entry) => this.remove(entry));
+  }
+
+  voice(utterance, state) {
+    const entry = this.byUtterance.get(utterance);
+    if (entry) entry.voicing = state;
+    else {
+      this.voicings.set(utterance, state);
+      if (this.voicings.size > 50) this.voicings.delete(this.voicings.keys().next().value);
+    }
+    return entry ?? null;
+  }
+
+  /** Lets go of the oldest finals beyond what is kept; returns them. */
+  trim(kept = KEPT) {
+    const gone = this.list.slice(0, Math.max(0, this.list.length - kept)).filter((e) => e.final);
+    for (const entry of gone) {
+      this.trimmedSeq = Math.max(this.trimmedSeq, entry.seq);
+      this.remove(entry);
+    }
+    return gone;
+  }
+
+  remove(entry) {
+    this.list.splice(this.list.indexOf(entry), 1);
+    this.byUtterance.delete(entry.utterance);
+    return entry;
+  }
+}

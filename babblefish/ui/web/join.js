@@ -1,0 +1,222 @@
+// The form in front of a room: name, languages, microphone check, Join.
+
+import { $, make, show, store } from "./dom.js";
+import {
+  AUTO, fillHears, fillSpeaks, find, hearingNotes, ownName, preferred, showNotes, speakingNotes, spoken,
+} from "./languages.js";
+import { Meter, Mic, MicError, platform } from "./mic.js";
+import { t } from "./strings.js";
+
+const HEARD_LEVEL = 0.3;
+const QUIET_AFTER_MS = 7000;
+const remembered = store("localStorage");
+const HELP = { denied: () => `mic.denied.${platform()}`, none: () => "mic.none.help", busy: () => "mic.busy.help", insecure: () => "mic.insecure.help" };
+
+/** Why the microphone cannot be had, as {title, help}. */
+export function micTrouble(code) {
+  const title = code === "failed" ? "mic.failed" : `mic.${code}`;
+  return { title: t(title), help: HELP[code] ? t(HELP[code]()) : "" };
+}
+
+export class JoinForm {
+  /** `submit({name, speaks, hears, microphone})` → promise, rejected with a message to show. */
+  constructor(mic, speaker, submit) {
+    this.mic = mic;
+    this.speaker = speaker;
+    this.submit = submit;
+    this.busy = false;
+    this.meter = new Meter(mic, $("join-meter"));
+    this.meter.heard = (level) => level > HEARD_LEVEL && this.heard();
+    $("join-form").addEventListener("submit", (event) => this.send(event));
+    $("hears").addEventListener("change", () => this.languageChanged());
+    $("speaks").addEventListener("change", () => this.notes());
+    $("name").addEventListener("input", () => this.nameError(""));
+    $("listen-only").addEventListener("change", () => this.listenOnly($("listen-only").checked));
+    $("mic-listen").addEventListener("click", () => this.listenOnly(true));
+    $("mic-check").addEventListener("click", () => this.check());
+    $("mic-retry").addEventListener("click", () => this.check());
+    $("device").addEventListener("change", () => this.check($("device").value));
+    $("sound-test").addEventListener("click", () => this.testSound());
+  }
+
+  open(info, suggested = {}) {
+    this.info = info;
+    const wish = preferred(info);
+    const hears = [suggested.hears, remembered.get("babblefish.hears"), wish.hears].find((c) => find(info, c)?.hear);
+    const speaks = suggested.speaks ?? remembered.get("babblefish.speaks") ?? wish.speaks;
+    this.wish = hears === wish.hears ? wish.wish : null;
+    $("join-room").textContent = info.name;
+    $("name").value = suggested.name ?? remembered.get("babblefish.name") ?? "";
+    fillHears($("hears"), info, hears);
+    fillSpeaks($("speaks"), info, speaks, $("hears").value);
+    $("speaks-more").open = $("speaks").value !== "same";
+    this.notes();
+    this.error("");
+    this.working(false);
+    this.prepareMic();
+  }
+
+  close() {
+    this.meter.stop();
+    clearTimeout(this.quietTimer);
+  }
+
+  // --- languages ---
+
+  languageChanged() {
+    this.wish = null;
+    const speaks = $("speaks").value;
+    fillSpeaks($("speaks"), this.info, speaks, $("hears").value);
+    if ($("speaks").value !== "same") $("speaks-more").open = true;
+    this.notes();
+  }
+
+  notes() {
+    const hears = $("hears").value;
+    const notes = hearingNotes(this.info, hears);
+    if (this.wish) notes.unshift(t("join.note.notHeard", { language: ownName(this.info, this.wish) }));
+    if (!find(this.info, hears)?.speak && $("speaks").value === AUTO) {
+      notes.push(t("join.note.notSpoken", { language: ownName(this.info, hears) }));
+    }
+    showNotes($("pair-notes"), notes);
+    showNotes($("speak-notes"), speakingNotes(this.info, spoken(this.info, $("speaks").value, hears)));
+  }
+
+  // --- microphone ---
+
+  async prepareMic() {
+    if (!window.isSecureContext) return this.trouble("insecure");
+    this.listenOnly(false);
+    if (await Mic.allowed()) await this.check();
+  }
+
+  listenOnly(on) {
+    $("listen-only").checked = on;
+    show($("mic-area"), !on);
+    show($("mic-check"), !on && !this.mic.track);
+    show($("listen-hint"), on);
+    if (on) {
+      this.mic.close();
+      this.meter.stop();
+    } else {
+      this.trouble(null);
+      this.status(this.mic.track ? "mic.speak" : "mic.askOnJoin");
+    }
+  }
+
+  /** Opens the microphone and shows how loud it is; true when it works. */
+  async check(device) {
+    this.trouble(null);
+    this.status("mic.opening");
+    try {
+      await this.mic.open(device);
+    } catch (error) {
+      this.trouble(error instanceof MicError ? error.code : "failed");
+      return false;
+    }
+    show($("mic-check"), false);
+    this.status("mic.speak");
+    this.meter.start();
+    clearTimeout(this.quietTimer);
+    this.quietTimer = setTimeout(() => this.mic.track && this.status("mic.quiet"), QUIET_AFTER_MS);
+    await fillDevices($("device"), $("device-field"), this.mic);
+    return true;
+  }
+
+  heard() {
+    clearTimeout(this.quietTimer);
+    this.status("mic.heard");
+  }
+
+  status(key) {
+    if (this.shownStatus === key) return;
+    this.shownStatus = key;
+    $("mic-status").textContent = t(key);
+    $("join-meter").classList.toggle("good", key === "mic.heard");
+  }
+
+  /** Shows why there is no microphone, or hides that again (null). */
+  trouble(code) {
+    show($("mic-problem"), code !== null);
+    show($("mic-ok"), code === null);
+    if (code === null) return;
+    this.meter.stop();
+    show($("mic-check"), false);
+    const { title, help } = micTrouble(code);
+    $("mic-problem-title").textContent = title;
+    $("mic-problem-help").textContent = help;
+    show($("mic-problem-trust"), code === "insecure");
+    show($("mic-retry"), code !== "insecure");
+  }
+
+  async testSound() {
+    const button = $("sound-test");
+    if (button.disabled) return;
+    button.disabled = true;
+    $("sound-test-text").textContent = t("mic.playing");
+    await this.speaker.test();
+    $("sound-test-text").textContent = t("mic.testSound");
+    button.disabled = false;
+  }
+
+  // --- joining ---
+
+  async send(event) {
+    event.preventDefault();
+    const name = $("name").value.trim();
+    if (!name) {
+      this.nameError(t("join.nameMissing"));
+      $("name").focus();
+      return;
+    }
+    if (this.busy) return;
+    const microphone = !$("listen-only").checked;
+    this.speaker.unlock(microphone); // within the tap, before anything is awaited
+    this.working(true);
+    this.error("");
+    if (microphone && !this.mic.track && !(await this.check())) {
+      this.working(false);
+      $("mic-problem").scrollIntoView({ block: "nearest" });
+      $("mic-listen").focus({ preventScroll: true });
+      return;
+    }
+    const hears = $("hears").value;
+    const choice = { name, hears, speaks: spoken(this.info, $("speaks").value, hears), microphone };
+    remembered.set("babblefish.name", name);
+    remembered.set("babblefish.hears", hears);
+    remembered.set("babblefish.speaks", $("speaks").value);
+    try {
+      await this.submit(choice);
+    } catch (error) {
+      this.error(error.message);
+    }
+    this.working(false);
+  }
+
+  working(on) {
+    this.busy = on;
+    $("join-button").setAttribute("aria-busy", String(on));
+    $("join-button-text").textContent = t(on ? "join.joining" : "join.button");
+  }
+
+  nameError(text) {
+    $("name-error").textContent = text;
+    show($("name-error"), Boolean(text));
+    $("name").setAttribute("aria-invalid", String(Boolean(text)));
+  }
+
+  error(text) {
+    $("join-error").textContent = text;
+    show($("join-error"), Boolean(text));
+  }
+}
+
+/** Lists the microphones when there is a choice. */
+export async function fillDevices(select, field, mic) {
+  const devices = await Mic.devices();
+  show(field, devices.length > 1);
+  const label = (device, index) => device.label || t("mic.default", { number: index + 1 });
+  select.replaceChildren(...devices.map((d, i) => make("option", { value: d.id, text: label(d, i) })));
+  select.value = mic.device;
+  if (select.selectedIndex < 0) select.selectedIndex = 0;
+}

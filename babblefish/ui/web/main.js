@@ -1,0 +1,179 @@
+// Wires the page together: which link, which state, which room.
+
+import { ApiError, api } from "./api.js";
+import { $, show, store } from "./dom.js";
+import { JoinForm } from "./join.js";
+import { Mic } from "./mic.js";
+import { Room } from "./room.js";
+import { Speaker } from "./sound.js";
+import { banner, state, toast, view } from "./states.js";
+import { loadStrings, t } from "./strings.js";
+
+const session = store("sessionStorage");
+const code = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const seatKey = `babblefish.seat.${code}`;
+const REFUSALS = {
+  room_token: ["expired", "link"],
+  member_key: ["expired", "link"],
+  not_found: ["expired", "link"],
+  room_full: ["full", "people"],
+  room_locked: ["locked", "lock"],
+};
+const ENDS = {
+  room_closed: ["closed", "door"],
+  removed: ["removed", "leave"],
+  replaced: ["replaced", "screens"],
+  left: ["left", "check"],
+};
+
+/** What this tab knows of its seat: token, key, member, name, languages. */
+let seat = session.get(seatKey) ?? {};
+let waiting = null;
+let info = null;
+let room = null;
+
+const mic = new Mic();
+const speaker = new Speaker($("sound"), (blocked) => show($("tap-to-hear"), blocked));
+let form = null;
+
+async function begin() {
+  await loadStrings();
+  form = new JoinForm(mic, speaker, join);
+  const token = new URLSearchParams(location.hash.slice(1)).get("t");
+  if (token) remember({ token, link: location.href });
+  addEventListener("hashchange", () => location.reload());
+  $("tap-to-hear").addEventListener("click", () => speaker.play());
+  if (!("RTCPeerConnection" in window)) return state("unsupported", "warning");
+  await open();
+}
+
+function remember(changes = {}) {
+  Object.assign(seat, changes);
+  session.set(seatKey, seat);
+}
+
+function forgetSeat() {
+  for (const name of ["key", "member", "originalLevel"]) delete seat[name];
+  remember();
+}
+
+/** Finds out about the room, again and again while the server is starting or away. */
+async function open() {
+  clearTimeout(waiting);
+  if (!seat.token) return refuse({ code: "room_token" });
+  try {
+    info = await api.room(code, seat.token);
+    remember({ info });
+  } catch (error) {
+    // A renewed link does not end a seat that was taken with the old one.
+    if (!(error.status === 401 && seat.key && seat.info)) return refuse(error);
+    info = seat.info;
+  }
+  if (seat.key) await returnToSeat();
+  else showForm();
+}
+
+function refuse(error) {
+  const [name, symbol] = REFUSALS[error.code] ?? [];
+  const again = [{ key: "action.retry", run: open, primary: true }];
+  if (name) return state(name, symbol, again);
+  if (error.code === "starting") {
+    state("starting", null);
+    waiting = setTimeout(open, 2000);
+  } else if (error.status === 0 || error.status >= 502) {
+    state("unreachable", "offline", again);
+    waiting = setTimeout(open, 3000);
+  } else {
+    state("failed", "warning", again, t(`warn.${error.code}`) === `warn.${error.code}` ? error.message : t(`warn.${error.code}`));
+    if (error.retryAfter) waiting = setTimeout(open, error.retryAfter * 1000);
+  }
+}
+
+function showForm() {
+  clearTimeout(waiting);
+  if (info.locked) return refuse({ code: "room_locked" });
+  view("join");
+  document.title = `${info.name} · BabbleFish`;
+  form.open(info, seat);
+  if (matchMedia("(hover: hover)").matches && !$("name").value) $("name").focus();
+}
+
+async function join(choice) {
+  let given;
+  try {
+    given = await api.join(code, seat.token, choice);
+  } catch (error) {
+    if (REFUSALS[error.code] || error.code === "starting") return refuse(error);
+    const words = error.code === "unreachable" ? t("state.unreachable") : error.message;
+    throw new Error(t("join.failed", { message: words }));
+  }
+  remember({ ...choice, name: given.name, key: given.key, member: given.member });
+  form.close();
+  enter();
+}
+
+/** A reload or a revived tab: the same person, without the form. */
+async function returnToSeat() {
+  if (seat.microphone && (await Mic.allowed())) await mic.open().catch(() => {});
+  speaker.unlock(Boolean(mic.track));
+  enter();
+}
+
+function enter() {
+  room = new Room({ code, info, seat, mic, speaker, remember, ended, rejoin });
+  view("room");
+  room.start();
+}
+
+/** The server no longer knows this seat (it was away for long): take a new one. */
+async function rejoin() {
+  const { name, speaks, hears, microphone } = seat;
+  try {
+    const given = await api.join(code, seat.token, { name, speaks, hears, microphone });
+    remember({ key: given.key, member: given.member });
+    return given;
+  } catch (error) {
+    if (!(error instanceof ApiError) || REFUSALS[error.code]) {
+      forgetSeat();
+      leaveRoom();
+      refuse(error);
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** The room says that it, or this membership, is over. */
+function ended(reason) {
+  const [name, symbol] = ENDS[reason] ?? ENDS.left;
+  leaveRoom();
+  const actions = [];
+  if (reason === "replaced") {
+    actions.push({ key: "action.here", primary: true, run: returnToSeat });
+  } else {
+    forgetSeat();
+    if (reason !== "room_closed") actions.push({ key: "action.again", primary: true, run: open });
+  }
+  if ($("caption-list").childElementCount > 0) {
+    actions.push({ key: "action.captions", run: () => readOn(name) });
+  }
+  state(name, symbol, actions);
+}
+
+function leaveRoom() {
+  room?.stop();
+  mic.close();
+}
+
+/** The captions of a meeting that is over. */
+function readOn(name) {
+  view("room");
+  $("room").classList.add("over");
+  banner(t(`state.${name}`), { calm: true });
+  $("captions").focus();
+}
+
+begin().catch(() => {
+  state("failed", "warning", [{ key: "action.retry", run: () => location.reload(), primary: true }]);
+  toast(t("state.failed"));
+});

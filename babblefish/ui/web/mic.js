@@ -1,0 +1,161 @@
+// The microphone: asks for it, measures how loud it is, says why it cannot be had.
+
+import { audioContext } from "./sound.js";
+
+const FLOOR_DB = -55;
+const CEILING_DB = -12;
+
+export class MicError extends Error {
+  /** `code`: "denied", "none", "busy", "insecure" or "failed". */
+  constructor(code) {
+    super(code);
+    this.code = code;
+  }
+}
+
+export class Mic {
+  constructor() {
+    this.stream = null;
+    this.device = "";
+    this.ended = () => {};
+  }
+
+  get track() {
+    return this.stream?.getAudioTracks()[0] ?? null;
+  }
+
+  /** True when it can be opened without the browser asking. */
+  static async allowed() {
+    try {
+      return (await navigator.permissions.query({ name: "microphone" })).state === "granted";
+    } catch {
+      return false;
+    }
+  }
+
+  async open(device = this.device) {
+    if (!navigator.mediaDevices?.getUserMedia) {
+      throw new MicError(window.isSecureContext ? "failed" : "insecure");
+    }
+    const audio = {
+      echoCancellation: true,
+      noiseSuppression: true,
+      autoGainControl: true,
+      channelCount: { ideal: 1 },
+    };
+    if (device) audio.deviceId = { ideal: device };
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
+    } catch (error) {
+      throw new MicError(reason(error));
+    }
+    this.close();
+    this.stream = stream;
+    this.device = this.track.getSettings?.().deviceId ?? device;
+    this.track.onended = () => {
+      this.close();
+      this.ended();
+    };
+    this.measure();
+  }
+
+  close() {
+    this.source?.disconnect();
+    this.source = this.analyser = null;
+    for (const track of this.stream?.getTracks() ?? []) {
+      track.onended = null;
+      track.stop();
+    }
+    this.stream = null;
+  }
+
+  measure() {
+    const ctx = audioContext();
+    this.analyser = ctx.createAnalyser();
+    this.analyser.fftSize = 1024;
+    this.samples = new Float32Array(this.analyser.fftSize);
+    this.source = ctx.createMediaStreamSource(this.stream);
+    this.source.connect(this.analyser);
+  }
+
+  /** Loudness now, 0 (silence) to 1. */
+  level() {
+    if (!this.analyser) return 0;
+    this.analyser.getFloatTimeDomainData(this.samples);
+    let power = 0;
+    for (const sample of this.samples) power += sample * sample;
+    const decibel = 10 * Math.log10(power / this.samples.length + 1e-12);
+    return Math.min(1, Math.max(0, (decibel - FLOOR_DB) / (CEILING_DB - FLOOR_DB)));
+  }
+
+  /** [{id, label}] of the microphones the browser shows. */
+  static async devices() {
+    const all = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
+    return all
+      .filter((device) => device.kind === "audioinput" && device.deviceId)
+      .filter((device) => device.deviceId !== "communications")
+      .map((device) => ({ id: device.deviceId, label: device.label }));
+  }
+}
+
+function reason(error) {
+  switch (error.name) {
+    case "NotAllowedError":
+    case "SecurityError":
+      return "denied";
+    case "NotFoundError":
+    case "OverconstrainedError":
+      return "none";
+    case "NotReadableError":
+    case "AbortError":
+      return "busy";
+    default:
+      return "failed";
+  }
+}
+
+/** Which words explain how to allow the microphone on this device. */
+export function platform() {
+  const agent = navigator.userAgent;
+  if (/iPhone|iPad|iPod/.test(agent) || (/Macintosh/.test(agent) && navigator.maxTouchPoints > 1)) {
+    return "ios";
+  }
+  return /Android/.test(agent) ? "android" : "desktop";
+}
+
+/** Draws `mic`'s level on elements of class "meter" until stopped; falls slower than it rises. */
+export class Meter {
+  constructor(mic, ...elements) {
+    this.mic = mic;
+    this.elements = elements;
+    this.shown = 0;
+    this.gate = () => true;
+    this.heard = () => {};
+  }
+
+  start() {
+    if (this.timer) return;
+    this.timer = setInterval(() => this.draw(), 50);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.paint(0);
+  }
+
+  draw() {
+    const level = this.gate() ? this.mic.level() : 0;
+    this.shown = Math.max(level, this.shown * 0.82);
+    this.heard(level);
+    this.paint(this.shown);
+  }
+
+  paint(level) {
+    const text = level.toFixed(2);
+    if (text === this.painted) return;
+    this.painted = text;
+    for (const element of this.elements) element.style.setProperty("--level", text);
+  }
+}

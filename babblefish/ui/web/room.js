@@ -1,0 +1,219 @@
+// The open room: connects what the server says to what the person sees, hears and presses.
+
+import { api } from "./api.js";
+import { Call } from "./call.js";
+import { CaptionView } from "./caption-view.js";
+import { $, iconAddress, show } from "./dom.js";
+import { fillDevices, micTrouble } from "./join.js";
+import { ownName } from "./languages.js";
+import { Meter, MicError } from "./mic.js";
+import { Roster } from "./roster.js";
+import { Settings } from "./settings.js";
+import { silentTrack } from "./sound.js";
+import { banner, toast } from "./states.js";
+import { known, t } from "./strings.js";
+import { Talk } from "./talk.js";
+import { keepAwake } from "./wake.js";
+
+let talk = null; // bound to the page's buttons once
+let captions = null; // outlives a seat: what was read stays readable
+let current = null;
+
+export class Room {
+  /** `page`: {code, info, seat, mic, speaker, remember(), ended(reason), rejoin()}. */
+  constructor(page) {
+    Object.assign(this, page);
+    current = this;
+    captions ??= new CaptionView((member) => member === current.seat.member);
+    talk ??= bindTalk();
+    this.roster = new Roster(this.info);
+    $("people").replaceChildren();
+    $("room").classList.remove("over");
+    $("room-name").textContent = this.info.name;
+    this.hint();
+    this.meter = new Meter(this.mic, $("talk-meter"), $("mute"));
+    this.meter.gate = () => talk.live;
+    this.mic.ended = () => this.micEnded();
+    this.settings = new Settings(this.info, this.seat, this.speaker, {
+      send: (event) => this.call?.send(event),
+      read: (on) => captions.read(on),
+      sizeChanged: () => captions.follow(),
+      device: (id) => this.openMic(id),
+      remember: () => {
+        this.remember();
+        this.hint();
+      },
+    });
+    $("leave").onclick = () => this.leave();
+    this.handlers = {
+      welcome: (event) => this.welcome(event),
+      roster: (event) => this.people(event),
+      speaking: (event) => this.roster.speak(event.member, event.active),
+      caption: (event) => captions.caption(event),
+      retract: (event) => captions.retract(event.utterance),
+      voicing: (event) => captions.voicing(event.utterance, event.state),
+      lag: (event) => this.lag(event.seconds),
+      warn: (event) => toast(known(`warn.${event.code}`) ? t(`warn.${event.code}`) : event.message),
+      closed: (event) => this.ended(event.reason),
+    };
+  }
+
+  start() {
+    talk.set({ has: Boolean(this.mic.track), muted: this.seat.muted ?? false });
+    this.meter.start();
+    this.listDevices();
+    this.connect();
+    keepAwake(true);
+  }
+
+  stop() {
+    this.call?.stop();
+    this.meter.stop();
+    this.settings.close();
+    talk.set({ has: false });
+    keepAwake(false);
+    banner(null);
+    this.lag(0);
+    this.roster.hush();
+  }
+
+  connect() {
+    const track = this.mic.track ?? silentTrack();
+    this.call = new Call(this.code, this.seat.key, track, {
+      state: (name, detail) => this.linkChanged(name, detail),
+      event: (event) => this.handlers[event.type]?.(event),
+      stream: (stream) => this.speaker.hear(stream),
+      refused: () => this.reseat(),
+      after: () => captions.lastSeq,
+    });
+    this.call.start();
+  }
+
+  /** The seat expired while the phone was away: a new one, and the captions stay. */
+  async reseat() {
+    banner(t("link.lost"), { text: t("link.retrying") });
+    try {
+      if (await this.rejoin()) this.connect();
+    } catch (error) {
+      setTimeout(() => this.reseat(), (error.retryAfter || 3) * 1000);
+    }
+  }
+
+  linkChanged(name, { seconds, again }) {
+    $("room").dataset.link = name;
+    if (name === "connected") {
+      this.lost = false;
+      banner(null);
+      if (again) toast(t("link.back"), 2500);
+    } else if (name === "waiting") {
+      this.lost = true;
+      this.roster.hush();
+      this.lag(0);
+      banner(t("link.lost"), { seconds, text: t("link.retrying"), retry: () => this.call.retryNow() });
+    } else if (name === "connecting") {
+      banner(this.lost ? t("link.lost") : t("link.connecting"), { text: this.lost ? t("link.retrying") : "" });
+    }
+  }
+
+  // --- events ---
+
+  welcome(event) {
+    this.seat.member = event.member;
+    $("room-name").textContent = event.room_name;
+    captions.resumed();
+    this.call.send({ type: "microphone", on: talk.live });
+    this.settings.sendOriginalLevel();
+  }
+
+  people(event) {
+    this.roster.update(event.people, this.seat.member);
+    show($("room-locked"), event.locked);
+  }
+
+  lag(seconds) {
+    show($("lag"), seconds >= 1);
+    $("lag-text").textContent = t("room.lag", { seconds: Math.round(seconds) });
+    $("lag").title = t("room.lagHint", { seconds: Math.round(seconds) });
+  }
+
+  hint() {
+    const language = ownName(this.info, this.seat.hears);
+    $("captions-empty-hint").textContent = t("room.emptyHint", { language });
+  }
+
+  // --- microphone ---
+
+  talkChanged({ has, muted, held, live }) {
+    if (this.mic.track) this.mic.track.enabled = live;
+    if (live !== this.wasLive) this.call?.send({ type: "microphone", on: live });
+    this.wasLive = live;
+    if (has && this.seat.muted !== muted) {
+      this.seat.muted = muted;
+      this.remember();
+    }
+    drawTalk({ has, muted, held });
+  }
+
+  async micPressed() {
+    if (talk.has) return talk.toggle();
+    await this.openMic();
+  }
+
+  async openMic(device) {
+    try {
+      await this.mic.open(device);
+    } catch (error) {
+      const { title, help } = micTrouble(error instanceof MicError ? error.code : "failed");
+      toast(`${title}. ${help}`, 12000);
+      return;
+    }
+    this.speaker.unlock(true);
+    this.seat.microphone = true;
+    this.remember();
+    await this.call.setTrack(this.mic.track);
+    talk.set({ has: true, muted: talk.has ? talk.muted : false });
+    this.listDevices();
+  }
+
+  async micEnded() {
+    await this.call.setTrack(silentTrack());
+    talk.set({ has: false });
+    toast(t("mic.stopped"), 12000);
+  }
+
+  listDevices() {
+    fillDevices($("room-device"), $("room-device-field"), this.mic).then(() => {
+      if (!this.mic.track) show($("room-device-field"), false);
+    });
+  }
+
+  leave() {
+    const { key } = this.seat;
+    this.ended("left");
+    api.leave(this.code, key).catch(() => {});
+  }
+}
+
+function bindTalk() {
+  const bound = new Talk((now) => current.talkChanged(now));
+  bound.bindButton($("talk"));
+  bound.bindSpace(() => document.documentElement.dataset.view === "room" && !$("settings").open);
+  $("mute").addEventListener("click", () => current.micPressed());
+  return bound;
+}
+
+function drawTalk({ has, muted, held }) {
+  const bar = $("room").querySelector(".bar");
+  bar.classList.toggle("muted", has && muted && !held);
+  bar.classList.toggle("on-air", has && (!muted || held));
+  bar.classList.toggle("no-mic", !has);
+  $("mute-icon").setAttribute("href", iconAddress(has && !muted ? "mic" : "mic-off"));
+  const label = t(has ? (muted ? "room.unmute" : "room.mute") : "room.micOn");
+  $("mute").setAttribute("aria-label", label);
+  $("mute").title = label;
+  $("mute").setAttribute("aria-pressed", String(has && muted));
+  const words = has ? (muted ? (held ? "room.holding" : "room.hold") : "room.live") : "room.listening";
+  $("talk-text").textContent = t(words);
+  $("talk").disabled = !has || !muted;
+  $("talk").title = has && muted ? t("room.holdHint") : "";
+}

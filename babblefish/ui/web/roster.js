@@ -1,0 +1,86 @@
+// Who is here, in which language, and who is speaking.
+
+import { $, icon, make } from "./dom.js";
+import { ownName } from "./languages.js";
+import { t } from "./strings.js";
+
+export class Roster {
+  constructor(info) {
+    this.info = info;
+    this.people = [];
+    this.speaking = new Set();
+    this.rows = new Map();
+    this.me = "";
+  }
+
+  update(people, me) {
+    this.people = people;
+    this.me = me;
+    const here = new Set(people.map((person) => person.id));
+    for (const [id, row] of this.rows) {
+      if (here.has(id)) continue;
+      row.remove();
+      this.rows.delete(id);
+      this.speaking.delete(id);
+    }
+    const mineFirst = [...people].sort((a, b) => (b.id === me) - (a.id === me));
+    mineFirst.forEach((person, index) => this.draw(person, index));
+    $("people-count").textContent = String(people.filter((person) => person.connected).length);
+  }
+
+  draw(person, index) {
+    const row = this.rows.get(person.id) ?? make("li");
+    this.rows.set(person.id, row);
+    row.className = `person c${person.color % 12}`;
+    row.classList.toggle("away", !person.connected);
+    row.classList.toggle("me", person.id === this.me);
+    const avatar = make("span", { class: "avatar", "aria-hidden": "true", text: initial(person.name) });
+    const name = make("span", { class: "name" }, make("bdi", { text: person.name }));
+    if (person.id === this.me) name.append(make("small", { text: t("room.you") }));
+    const words = make("span", { class: "person-words" }, name, this.languages(person));
+    row.replaceChildren(avatar, words);
+    if (!person.microphone) row.append(make("span", { class: "silent" }, icon("mic-off"), sr(t("room.muted"))));
+    row.append(make("span", { class: "sr speaking-note" }));
+    this.light(person.id);
+    if ($("people").children[index] !== row) $("people").insertBefore(row, $("people").children[index] ?? null);
+  }
+
+  languages(person) {
+    if (!person.connected) return make("span", { class: "tongues", text: t("person.away") });
+    const speaks = person.speaks ? ownName(this.info, person.speaks) : t("person.any");
+    const hears = ownName(this.info, person.hears);
+    const shown = person.speaks === person.hears ? hears : `${speaks} → ${hears}`;
+    const said = `${t("person.speaks", { language: speaks })}, ${t("person.hears", { language: hears })}`;
+    return make("span", { class: "tongues" }, make("span", { "aria-hidden": "true", text: shown }), sr(said));
+  }
+
+  speak(member, active) {
+    if (active) this.speaking.add(member);
+    else this.speaking.delete(member);
+    this.light(member);
+  }
+
+  light(member) {
+    const row = this.rows.get(member);
+    if (!row) return;
+    const active = this.speaking.has(member);
+    row.classList.toggle("speaking", active);
+    row.querySelector(".speaking-note").textContent = active ? t("person.speaking") : "";
+  }
+
+  /** The connection went: nobody is known to speak. */
+  hush() {
+    const were = [...this.speaking];
+    this.speaking.clear();
+    were.forEach((member) => this.light(member));
+  }
+}
+
+const sr = (text) => make("span", { class: "sr", text });
+
+function initial(name) {
+  const first = Intl.Segmenter
+    ? [...new Intl.Segmenter().segment(name)][0]?.segment
+    : [...name][0];
+  return (first ?? "?").toLocaleUpperCase();
+}
