@@ -1,0 +1,30 @@
+# Each target prepares what it needs; when nothing changed, that takes a moment.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN := .venv/bin/python
+ARGS ?=
+
+.PHONY: run setup prepare-dev test check bench clean
+
+run: setup
+	@exec $(RUN) app.py serve $(ARGS)
+
+setup:
+	@$(PYTHON) tools/prepare.py
+
+prepare-dev:
+	@$(PYTHON) tools/prepare.py --dev
+
+test: prepare-dev
+	$(RUN) -m pytest $(ARGS)
+
+check: prepare-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pyright
+	$(RUN) -m pytest -m "not models and not e2e" $(ARGS)
+
+bench: prepare-dev
+	$(RUN) app.py bench $(ARGS)
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache tests/e2e/shots bench/out

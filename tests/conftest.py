@@ -1,0 +1,36 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from babblefish.engine import models
+from babblefish.settings import go_offline, load_settings
+from tests import speech as recordings
+
+go_offline()
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """The compact profile's real weights, verified. Missing ones fail, they never skip."""
+    folder = load_settings().weights_dir
+    models.verify("compact", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech() -> list[recordings.Clip]:
+    """Human speech, or synthesised speech where no recordings are at hand."""
+    return list(recordings.clips())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs weights or browsers, so that `make check` can leave it out."""
+    for item in items:
+        if "weights_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.models)
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)

@@ -1,0 +1,113 @@
+"""The layers of ARCHITECTURE.md, kept true."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ALLOWED_ENVIRONMENT = {
+    "babblefish.settings", "babblefish.engine.workers", "babblefish.engine.pipeline",
+}  # fmt: skip
+BASE = {"protocol", "settings", "errors", "audio", "languages"}
+
+
+def layer(module: str) -> int | None:
+    """0 for what everybody may import, up to 4 for the entry points; None for other packages."""
+    parts = module.split(".")
+    match parts:
+        case ["app" | "accelerator_app", *_] | ["babblefish", "models_cli", *_]:
+            return 4
+        case ["babblefish", "ui", *_]:
+            return 3
+        case ["rooms", *_]:
+            return 2
+        case ["babblefish", "engine", *_]:
+            return 1
+        case ["babblefish"]:
+            return 0
+        case ["babblefish", name, *_] if name in BASE:
+            return 0
+        case ["babblefish", *_]:
+            raise AssertionError(f"{module} belongs to no layer: add it to ARCHITECTURE.md")
+    return None
+
+
+def modules() -> dict[str, Path]:
+    files = [
+        ROOT / "app.py", *ROOT.glob("babblefish/**/*.py"), *ROOT.glob("rooms/**/*.py"),
+    ]  # fmt: skip
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for module, path in modules().items():
+        for imported in imports(path):
+            try:
+                target = layer(imported)
+            except AssertionError:
+                target = layer(imported.rsplit(".", 1)[0])
+            if target is not None and target > layer(module):
+                wrong.append(f"{module} imports {imported}")
+    assert not wrong
+
+
+def test_each_heavy_library_has_its_place():
+    allowed = {
+        "fastrtc": {"babblefish.ui.rtc"},
+        "gradio": {"babblefish.ui.admin", "babblefish.ui.host"},
+    }
+    for module, path in modules().items():
+        for imported in imports(path):
+            for library, places in allowed.items():
+                if imported.split(".")[0] == library:
+                    assert any(module.startswith(place) for place in places), (module, imported)
+
+
+def test_tests_and_bench_are_not_imported_by_the_product():
+    for module, path in modules().items():
+        for imported in imports(path):
+            assert imported.split(".")[0] != "tests", module
+            assert imported.split(".")[0] != "bench" or module == "app", module
+
+
+def test_every_file_is_in_architecture_md():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    real = {
+        str(path.relative_to(ROOT)) for path in modules().values() if path.name != "__init__.py"
+    }
+    real |= {str(p.relative_to(ROOT)) for p in (ROOT / "babblefish/ui/web").iterdir()
+             if p.suffix in (".js", ".html", ".css")}  # fmt: skip
+    assert real - listed == set(), "add a line to ARCHITECTURE.md"
+    assert {name for name in listed if not (ROOT / name).exists()} == set(), "remove the line"
+
+
+def test_files_and_functions_stay_small():
+    for module, path in modules().items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 420, f"{module} wants to be two files"
+
+
+def test_nothing_happens_at_import():
+    """The environment is read in settings.py and by what starts processes, nowhere else."""
+    for module, path in modules().items():
+        if module in ALLOWED_ENVIRONMENT:
+            continue
+        assert "os.environ" not in path.read_text(encoding="utf-8"), module

