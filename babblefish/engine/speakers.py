@@ -1,0 +1,215 @@
+"""Voiceprints, and telling apart the people who share one microphone.
+
+``Ge2eEncoder`` turns speech into a voiceprint with the GE2E network that Resemblyzer publishes.
+``SpeakerTracker`` is pure arithmetic on voiceprints. A voiceprint only ever labels: neither class
+knows names, consent or rights, and nothing is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from babblefish.audio import check_speech, decibels, rms
+from babblefish.engine.stages import SPEECH_RATE, SpeakerEncoderCapabilities
+from babblefish.errors import SpeakerError, WeightsError
+
+_MELS = 40
+_WINDOW, _HOP = 400, 160
+"""samples of a spectrogram frame, and between frames"""
+_PARTIAL = 160
+"""frames that the network looks at together, 1.6 s"""
+_STEP = 77
+"""frames between two such looks, about 1.3 a second"""
+_LEVEL_DB = -30.0
+"""dBFS the network was trained at; quieter speech is amplified to it"""
+_SILENT_DB = -62.0
+_PAUSE_FRAMES = 4
+"""voice-detection frames on either side of voiced ones that are kept"""
+_MOST_SECONDS = 20.0
+"""of speech that are looked at: more changes a voiceprint no further"""
+
+
+class Ge2eEncoder:
+    """A ``SpeakerEncoder``."""
+
+    capabilities = SpeakerEncoderCapabilities(
+        dimension=256,
+        min_seconds=0.8,
+        same_speaker={1.5: 0.60, 3.0: 0.69, 5.0: 0.73},
+    )
+
+    def __init__(self, weights_dir: Path | str, threads: int = 1) -> None:
+        """Raises WeightsError("missing" | "broken")."""
+        # The server process imports this module for SpeakerTracker: no torch at import.
+        import torch
+        from faster_whisper.feature_extractor import FeatureExtractor
+
+        from babblefish.engine.vad import SileroVad
+
+        path = Path(weights_dir) / "ge2e" / "pretrained.pt"
+        if not path.is_file():
+            raise WeightsError("missing", f"{path} is missing. Run `make run` to fetch it.")
+        self._torch = torch
+        torch.set_num_threads(max(1, threads))
+        self._lstm = torch.nn.LSTM(_MELS, 256, 3, batch_first=True)
+        self._linear = torch.nn.Linear(256, 256)
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+            for name, module in (("lstm.", self._lstm), ("linear.", self._linear)):
+                module.load_state_dict(
+                    {k.removeprefix(name): v for k, v in saved.items() if k.startswith(name)}
+                )
+        except Exception as error:
+            raise WeightsError(
+                "broken", f"{path} cannot be loaded. Delete it and run `make run` again."
+            ) from error
+        self._vad = SileroVad(weights_dir)
+        self._filters = FeatureExtractor.get_mel_filters(SPEECH_RATE, _WINDOW, _MELS).astype(
+            np.float32
+        )
+        self._hann = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """See ``SpeakerEncoder.embed``; ``min_seconds`` counts speech, not pauses."""
+        samples = check_speech(audio, SpeakerError)
+        level = decibels(rms(samples))
+        if level < _SILENT_DB:
+            raise SpeakerError("bad_audio", "The audio is silent.")
+        if level < _LEVEL_DB:
+            samples = samples * np.float32(10 ** ((_LEVEL_DB - level) / 20))
+        voiced = self._voiced(samples)
+        if len(voiced) < self.capabilities.min_seconds * SPEECH_RATE:
+            raise SpeakerError("too_short", "There is too little speech for a voiceprint.")
+        partials = self._partials(self._mel(voiced))
+        with self._torch.no_grad():
+            _, (hidden, _) = self._lstm(self._torch.from_numpy(partials))
+            embeddings = self._torch.relu(self._linear(hidden[-1])).numpy()
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9
+        return _unit(embeddings.mean(axis=0))
+
+    def _voiced(self, samples: np.ndarray) -> np.ndarray:
+        """``samples`` without longer pauses."""
+        size = self._vad.capabilities.frame_samples
+        state = np.zeros((1, *self._vad.capabilities.state_shape), np.float32)
+        wanted = int(_MOST_SECONDS * SPEECH_RATE)
+        frames = np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
+        keep = np.zeros(len(frames) + _PAUSE_FRAMES, dtype=bool)
+        found = 0
+        for number, frame in enumerate(frames):
+            probability, state = self._vad.probabilities(frame[None], state)
+            if probability[0] > 0.5:
+                found += size
+                keep[max(0, number - _PAUSE_FRAMES) : number + _PAUSE_FRAMES + 1] = True
+            if found >= wanted:
+                break
+        if found < self.capabilities.min_seconds * SPEECH_RATE:
+            return frames[:0].ravel()
+        return frames[keep[: len(frames)]].ravel()
+
+    def _mel(self, samples: np.ndarray) -> np.ndarray:
+        """Power mel spectrogram, (frames, 40) float32."""
+        padded = np.pad(samples, _WINDOW // 2)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP] * self._hann
+        power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+        return power.astype(np.float32) @ self._filters.T
+
+    def _partials(self, mel: np.ndarray) -> np.ndarray:
+        """Overlapping looks, (n, 160, 40); a last one less than three quarters full is dropped."""
+        starts = list(range(0, max(1, len(mel) - _PARTIAL + _STEP), _STEP))
+        if len(starts) > 1 and len(mel) - starts[-1] < 0.75 * _PARTIAL:
+            starts.pop()
+        padded = np.pad(mel, ((0, max(0, starts[-1] + _PARTIAL - len(mel))), (0, 0)))
+        return np.stack([padded[start : start + _PARTIAL] for start in starts])
+
+
+@dataclass(slots=True)
+class _Voice:
+    sum: np.ndarray
+    """voiceprints weighted by their seconds"""
+    seconds: float
+
+    def similarity(self, print_: np.ndarray) -> float:
+        return float(_unit(self.sum) @ print_)
+
+    def add(self, print_: np.ndarray, seconds: float) -> None:
+        if self.seconds + seconds > _MEMORY_SECONDS:
+            self.sum *= _MEMORY_SECONDS / (self.seconds + seconds)
+            self.seconds *= _MEMORY_SECONDS / (self.seconds + seconds)
+        self.sum = self.sum + print_ * seconds
+        self.seconds += seconds
+
+
+_MEMORY_SECONDS = 60.0
+"""speech that a voice's average remembers, so that it follows a drifting voice"""
+_CLEARLY_DIFFERENT = 0.06
+"""how far below the same-speaker threshold a new voice must be from all known ones"""
+_ENOUGH_SECONDS = 1.5
+"""shorter utterances never open a voice"""
+_STAY = 0.03
+"""advantage of the voice that spoke last"""
+_MOST_VOICES = 8
+
+
+class SpeakerTracker:
+    """Which of the people at one microphone spoke: 0 for the first voice heard, 1, 2 …
+
+    Cautious: one person taken for two annoys more than two people taken for one, so a new voice
+    is only opened on clear evidence, and short utterances go to who it sounds like most, with
+    some preference for who spoke last.
+    """
+
+    def __init__(self, capabilities: SpeakerEncoderCapabilities) -> None:
+        self._thresholds = dict(capabilities.same_speaker)
+        self._voices: list[_Voice] = []
+        self._last = 0
+
+    @property
+    def count(self) -> int:
+        """Voices heard so far."""
+        return len(self._voices)
+
+    def assign(self, voiceprint: np.ndarray | None, seconds: float) -> int:
+        """The voice that an utterance of ``seconds`` belongs to.
+
+        voiceprint: from ``SpeakerEncoder.embed``; None where the speech was too short for one.
+        """
+        if voiceprint is None:
+            return self._last
+        if not self._voices:
+            return self._open(voiceprint, seconds)
+        scores = [
+            voice.similarity(voiceprint) + (_STAY if number == self._last else 0.0)
+            for number, voice in enumerate(self._voices)
+        ]
+        best = int(np.argmax(scores))
+        threshold = threshold_at(self._thresholds, seconds)
+        if (
+            seconds >= _ENOUGH_SECONDS
+            and len(self._voices) < _MOST_VOICES
+            and max(voice.similarity(voiceprint) for voice in self._voices)
+            < threshold - _CLEARLY_DIFFERENT
+        ):
+            return self._open(voiceprint, seconds)
+        if seconds >= _ENOUGH_SECONDS and scores[best] >= threshold:
+            self._voices[best].add(voiceprint, seconds)
+        self._last = best
+        return best
+
+    def _open(self, voiceprint: np.ndarray, seconds: float) -> int:
+        self._voices.append(_Voice(voiceprint * seconds, seconds))
+        self._last = len(self._voices) - 1
+        return self._last
+
+
+def threshold_at(thresholds: Mapping[float, float], seconds: float) -> float:
+    """Similarity from which two voiceprints are one person, between the measured durations."""
+    points = sorted(thresholds)
+    return float(np.interp(seconds, points, [thresholds[p] for p in points]))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return (vector / (np.linalg.norm(vector) + 1e-9)).astype(np.float32)
