@@ -74,11 +74,15 @@ class AdminDoor:
                 return max(1, round(reset - time.time()))
         return 0
 
-    def enter(self, typed: str) -> str | None:
-        """Use up the code: a new session id if ``typed`` is the code, else None."""
+    def enter(self, typed: str, address: str) -> str | None:
+        """Use up the code: a new session id if ``typed`` is the code, else None.
+
+        Who knows the code starts counting tries afresh.
+        """
         cleaned = "".join(c for c in typed if not c.isspace() and c not in "-–—_.").upper()
         if not secrets.compare_digest(cleaned.encode(), self._code.encode()):
             return None
+        self._limiter.clear(TRIES_PER_ADDRESS, "admin", address)
         session = secrets.token_urlsafe(32)
         while len(self._sessions) >= _MAX_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
@@ -153,7 +157,7 @@ def _add_sign_in(app: FastAPI, settings: Settings, door: AdminDoor) -> None:
         typed = await _typed_code(request)
         if typed is None:
             return _page("Type the code that the terminal shows.", 422)
-        session = door.enter(typed)
+        session = door.enter(typed, _address(request))
         if session is None:
             return _page("That is not the code. Use the newest one in the terminal.", 401)
         answer = RedirectResponse("/admin/", 303, PLAIN_HEADERS)

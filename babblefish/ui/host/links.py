@@ -17,6 +17,7 @@ import segno
 from babblefish.settings import Settings
 from babblefish.ui.tls import local_addresses
 
+
 @dataclass(frozen=True, slots=True)
 class Address:
     label: str

@@ -1,6 +1,6 @@
 """The page for the projector: one room's QR code as large as the screen allows.
 
-It asks every two seconds for what to show, so that a new link, a lock or another address reach
+It asks every second for what to show, so that a new link, a lock or another address reach
 the wall by themselves. Knows no Gradio.
 """
 

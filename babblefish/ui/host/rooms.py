@@ -132,7 +132,7 @@ class _Parts:
             if screen.shown.get(part) != values:
                 screen.shown[part] = values
                 updates[self.components[part]] = gr.update(**values)
-        return updates
+        return updates or gr.skip()
 
 
 def create_rooms_tab(
@@ -159,7 +159,7 @@ def _new_room(parts: _Parts) -> tuple[gr.Textbox, gr.Radio | None, gr.Button]:
 
     gr.HTML('<h2 class="bf-title">Rooms</h2>', padding=False)
     parts.components["list"] = gr.HTML(padding=False)
-    with gr.Group(elem_classes="bf-new"):
+    with gr.Column(elem_classes="bf-new"):
         name = gr.Textbox(
             label="New room", placeholder="Name, such as Board meeting", max_length=60, lines=1,
             max_lines=1, elem_id="bf-room-name",
@@ -192,17 +192,18 @@ def _room_panel(parts: _Parts) -> None:
                 )  # fmt: skip
             with gr.Column(scale=1, min_width=300):
                 shown["people"] = gr.HTML(padding=False)
-                with gr.Accordion("Settings of this room", open=False):
+                with gr.Accordion("Settings of this room", open=False, elem_classes="bf-settings"):
                     _room_settings(shown)
 
 
 def _room_settings(shown: dict[str, Any]) -> None:
     shown["original"] = gr.Slider(
-        0, 100, step=5, label="Original voice under the translation (%)",
+        0, 100, step=5, show_reset_button=False,
+        label="Original voice under the translation (%)",
         info="Where people start; each can change it on their phone.",
     )  # fmt: skip
     shown["lag"] = gr.Slider(
-        3, 60, step=1, label="Longest delay of the sound (seconds)",
+        3, 60, step=1, show_reset_button=False, label="Longest delay of the sound (seconds)",
         info="Later than this, a sentence is shown as caption only.",
     )  # fmt: skip
     shown["partial"] = gr.Checkbox(

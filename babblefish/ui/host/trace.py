@@ -98,6 +98,7 @@ def _row(room: str, row: TraceRow) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(row.at))
     room_line = f'<span class="bf-muted" dir="auto">{esc(room)}</span>' if room else ""
     names = ", ".join(english_name(target) for target in row.targets) or "nobody"
+    source = english_name(row.language) if row.language else "unknown"
     stages = "".join(
         f'<span class="bf-stage">{esc(_stage(stage))} <b>{ms:.0f}</b></span>'
         for stage, ms in row.stages_ms.items()
@@ -107,8 +108,7 @@ def _row(room: str, row: TraceRow) -> str:
     cells = [
         ("Time", f'<span class="bf-clock">{clock}</span>'),
         ("Speaker", f'<span class="bf-name" dir="auto">{esc(row.speaker)}</span>{room_line}'),
-        ("Languages", f"{esc(english_name(row.language) if row.language else 'unknown')}"
-         f' <span class="bf-muted">→ {esc(names)}</span>'),
+        ("Languages", f'{esc(source)} <span class="bf-muted">→ {esc(names)}</span>'),
         ("Speech", f"{row.audio_s:.1f} s"),
         ("Steps", f'<span class="bf-stages">{stages}</span>'),
         ("To first sound", _total(row.total_ms)),
@@ -150,14 +150,14 @@ def create_trace_tab(page: gr.Blocks, hub: Hub) -> tuple[gr.Tab, gr.Timer]:
         screen = gr.State(Screen())
         timer = gr.Timer(_SECONDS, active=False)
         with gr.Row(elem_classes="bf-columns bf-trace-head"):
-            head = gr.HTML('<h2 class="bf-title">Where the time goes</h2>', padding=False)
+            gr.HTML('<h2 class="bf-title">Where the time goes</h2>', padding=False)
             chosen = gr.Dropdown(
-                [("All rooms", "")], value="", label="Room", filterable=False, visible=False
-            )
+                [("All rooms", "")], value="", label="Room", filterable=False, visible=False,
+                show_label=False, elem_classes="bf-pick",
+            )  # fmt: skip
             export = gr.HTML(padding=False)
         figures = gr.HTML(padding=False)
         lines = gr.HTML(padding=False)
-    del head
 
     async def look(code: str | None, now: Screen) -> dict[Any, Any]:
         code = code if code in hub.rooms else ""
@@ -172,7 +172,7 @@ def create_trace_tab(page: gr.Blocks, hub: Hub) -> tuple[gr.Tab, gr.Timer]:
         }
         changed = {c: gr.update(**v) for c, v in wanted.items() if now.shown.get(c._id) != v}
         now.shown = {c._id: v for c, v in wanted.items()}
-        return changed
+        return changed or gr.skip()
 
     async def arrive(code: str | None, now: Screen) -> dict[Any, Any]:
         now.shown = {}

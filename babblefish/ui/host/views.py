@@ -107,7 +107,7 @@ def share(room: Room, links: Links) -> str:
     if links.own_certificate:
         trust = (
             '<p class="bf-muted bf-note">Phones that see BabbleFish for the first time warn about '
-            f'the connection. <a href="/trust" target="_blank">Why, and what to do</a></p>'
+            'the connection. <a href="/trust" target="_blank">Why, and what to do</a></p>'
         )
     return (
         '<section class="bf-card bf-share"><h3>Join by phone</h3>'

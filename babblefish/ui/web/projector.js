@@ -1,7 +1,7 @@
-// Keeps the wall true: name, QR code and number of people of one room, every two seconds.
+// Keeps the wall true: name, QR code and number of people of one room, every second.
 
 const at = (id) => document.getElementById(id);
-const EVERY_MS = 2000;
+const EVERY_MS = 1000;
 
 function show(room) {
   document.title = `Join ${room.name} · BabbleFish`;

@@ -1,0 +1,81 @@
+"""The real application with quiet rooms, on a port of 127.0.0.1, beside a synchronous test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from babblefish.settings import Settings
+from babblefish.ui.admin import mount_admin
+from babblefish.ui.server import create_app
+from rooms.hub import Hub
+from tests.fakes_hub import QuietEngine
+
+
+class HostServer:
+    """``codes``: every admin code that the terminal would have shown."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.codes: list[str] = []
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}"
+        self.settings = Settings(http=True, host="127.0.0.1", port=port, **settings)
+        self._listener = listener
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._started.wait(30), "the server did not start"
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    async def _serve(self) -> None:
+        engine = QuietEngine()
+        self.hub = Hub(self.settings, engine)
+        self.app = create_app(
+            self.settings, self.hub, engine,
+            lambda app: mount_admin(app, self.settings, self.hub, engine, self.codes.append),
+        )  # fmt: skip
+        config = uvicorn.Config(
+            self.app, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._server.capture_signals = contextlib.nullcontext
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.02)
+        self._started.set()
+        await task
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run ``function`` where rooms live: on the server's event loop."""
+
+        async def run() -> Any:
+            result = function(*args, **kwargs)
+            return await result if asyncio.iscoroutine(result) else result
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+
+
+@contextmanager
+def host_server(**settings: Any) -> Iterator[HostServer]:
+    server = HostServer(**settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,314 @@
+"""The host page in a real browser: sign in, run a room, read the trace, show the projector."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zxingcpp
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.fakes_hub import trace
+from tests.host_server import HostServer, host_server
+
+SHOTS = Path(__file__).parent / "e2e" / "shots"
+HOSTILE = "<script>window.hacked=1</script>"
+IMAGE = '<img src=x onerror="window.hacked=1">'
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "These tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HostServer]:
+    with host_server() as running:
+        yield running
+
+
+class Visitor:
+    """A signed-in browser, which notes what leaves the server's origin and what goes wrong."""
+
+    def __init__(self, browser: Browser, server: HostServer, **options: Any) -> None:
+        self.server = server
+        self.context = browser.new_context(**{"viewport": DESKTOP, **options})
+        self.outside: list[str] = []
+        self.problems: list[str] = []
+        self.page = self.open()
+
+    def open(self) -> Page:
+        page = self.context.new_page()
+        page.on("request", self._on_request)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._on_console)
+        return page
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((self.server.base + "/", "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def sign_in(self) -> Page:
+        self.page.goto(f"{self.server.base}/admin")
+        self.page.get_by_label("Admin code").fill(self.server.codes[-1].lower())
+        self.page.get_by_role("button", name="Sign in").click()
+        expect(self.page.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
+        return self.page
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: HostServer) -> Iterator[Visitor]:
+    one = Visitor(browser, server)
+    one.sign_in()
+    yield one
+    one.context.close()
+    for code in list(server.hub.rooms):
+        server.call(server.hub.close_room, code)
+    assert one.outside == []
+    assert [p for p in one.problems if "401" not in p and "404" not in p] == []
+
+
+def join(server: HostServer, name: str, speaks: str = "fr", connect: bool = True, **more: Any):
+    """Somebody in the newest room, with a connection that takes events and gives none."""
+    room = newest(server)
+    values = {"name": name, "speaks": speaks, "hears": "en", "microphone": True} | more
+    member = server.call(room.join, **values)
+    if connect:
+        server.call(lambda: member.attach(lambda event: None).__enter__())
+    return member
+
+
+def newest(server: HostServer):
+    return list(server.hub.rooms.values())[-1]
+
+
+def decode(page: Page, selector: str) -> str:
+    picture = Image.open(io.BytesIO(page.locator(selector).screenshot())).convert("L")
+    codes = zxingcpp.read_barcodes(np.asarray(picture))
+    return codes[0].text if codes else ""
+
+
+def test_a_room_from_creation_to_close(visitor: Visitor, server: HostServer) -> None:
+    page = visitor.page
+    expect(page.get_by_text("Open a room")).to_be_visible()
+    page.get_by_label("New room").fill("Board meeting")
+    page.get_by_role("button", name="Create room").click()
+    expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
+    expect(page.get_by_label("New room")).to_have_value("")
+    room = newest(server)
+    link = f"{server.base}/r/{room.code}#t={room.token}"
+    assert decode(page, ".bf-qr") == link
+
+    member = join(server, "Pierre")
+    join(server, "Dan", "en", microphone=False, connect=False)
+    pierre = page.get_by_role("listitem").filter(has_text="Pierre")
+    expect(pierre).to_contain_text("speaks French · hears English")
+    expect(pierre).to_contain_text("microphone on")
+    dan = page.get_by_role("listitem").filter(has_text="Dan")
+    expect(dan).to_contain_text("listening only")
+    expect(dan).to_contain_text("away")
+
+    page.get_by_role("button", name="Lock", exact=True).click()
+    expect(page.get_by_text("Locked: nobody new can join")).to_be_visible()
+    assert room.locked
+    page.get_by_role("button", name="Unlock").click()
+    expect(page.get_by_text("anybody with the link can join")).to_be_visible()
+    assert not room.locked
+
+    page.get_by_role("button", name="Remove Dan").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(dan).to_have_count(0)
+    assert list(room.members) == [member.id]
+
+    page.get_by_role("button", name="New link").click()
+    page.get_by_role("dialog").get_by_role("button", name="New link").click()
+    expect(page.locator(".bf-link")).not_to_have_text(link)
+    assert decode(page, ".bf-qr") == f"{server.base}/r/{room.code}#t={room.token}" != link
+
+    page.get_by_role("button", name="Close room").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert room.code in server.hub.rooms
+    page.get_by_role("button", name="Close room").click()
+    page.get_by_role("dialog").get_by_role("button", name="Close room").click()
+    expect(page.get_by_text("Open a room")).to_be_visible()
+    assert room.closed
+
+
+def test_settings_act_on_the_room_and_follow_it(visitor: Visitor, server: HostServer) -> None:
+    room = server.call(server.hub.create, "Settings")
+    page = visitor.page
+    page.get_by_text("Settings of this room").click()
+    page.get_by_label("Captions while people speak").uncheck()
+    slider = page.locator("input[type=range]").first
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("number input for Original voice").first).to_have_value("30")
+    until(page, lambda: room.settings.original_level == pytest.approx(0.3))
+    assert room.settings.partial_captions is False
+    server.call(room.set, lag_budget=20.0)
+    expect(page.get_by_label("number input for Longest delay").first).to_have_value("20")
+
+
+def until(page: Page, condition) -> None:
+    for _ in range(100):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen within 5 seconds")
+
+
+def test_errors_are_said_and_nothing_hangs(visitor: Visitor, server: HostServer) -> None:
+    page = visitor.page
+    page.get_by_role("button", name="Create room").click()
+    expect(page.get_by_text("Please enter a room name.")).to_be_visible()
+    page.get_by_label("New room").fill("After the error")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="After the error")).to_be_visible()
+    page.evaluate(
+        "() => { const f = document.querySelector('#bf-action textarea, #bf-action input');"
+        " f.value = '{'; f.dispatchEvent(new Event('input', {bubbles: true})) }"
+    )
+    expect(page.get_by_text("Reload this page: it is older than the server.")).to_be_visible()
+
+
+def test_promise_22_hostile_names_are_inert(visitor: Visitor, server: HostServer) -> None:
+    page = visitor.page
+    room = server.call(server.hub.create, IMAGE)
+    join(server, HOSTILE)
+    trace(room, speaker=HOSTILE, outcome=IMAGE)
+    expect(page.get_by_role("heading", name=IMAGE)).to_be_visible()
+    expect(page.locator(".bf-people .bf-name")).to_have_text(HOSTILE)
+    page.get_by_role("button", name="Close room").click()
+    expect(page.get_by_role("dialog")).to_contain_text(IMAGE)
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Live trace").click()
+    expect(page.locator(".bf-trace .bf-name")).to_have_text(HOSTILE)
+    wall = visitor.open()
+    wall.goto(f"{server.base}/admin/projector/{room.code}")
+    expect(wall.get_by_role("heading", name=IMAGE)).to_be_visible()
+    for each in (page, wall):
+        assert each.evaluate("() => window.hacked") is None
+
+
+def test_trace_rows_appear_and_are_exported(visitor: Visitor, server: HostServer) -> None:
+    page = visitor.page
+    room = server.call(server.hub.create, "Trace")
+    page.get_by_role("tab", name="Live trace").click()
+    expect(page.get_by_text("Nothing has been said yet")).to_be_visible()
+    trace(room, "Pierre", 900.0)
+    trace(room, "=SUM(1)", 2500.0, outcome="bad_output")
+    rows = page.locator(".bf-trace tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("2.50 s")
+    expect(rows.nth(1)).to_contain_text("French → English, Polish")
+    expect(rows.nth(1)).to_contain_text("recognise 412")
+    expect(page.locator(".bf-tiles")).to_contain_text("0.90 s")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    lines = list(csv.DictReader(download.value.path().open(newline="")))
+    assert [line["speaker"] for line in lines] == ["'=SUM(1)", "Pierre"]
+    assert lines[1]["translate en ms"] == "31.0"
+    with page.expect_download() as download:
+        page.get_by_role("link", name="JSON").click()
+    assert '"outcome":"bad_output"' in download.value.path().read_text()
+
+
+def test_the_projector_follows_the_room(visitor: Visitor, server: HostServer) -> None:
+    page = visitor.page
+    room = server.call(server.hub.create, "All hands")
+    with visitor.context.expect_page() as opened:
+        page.get_by_role("link", name="Show on projector").click()
+    wall = opened.value
+    expect(wall.get_by_role("heading", name="All hands")).to_be_visible()
+    assert decode(wall, ".card") == f"{server.base}/r/{room.code}#t={room.token}"
+    join(server, "Pierre")
+    expect(wall.get_by_text("1 person is here")).to_be_visible()
+    server.call(room.rotate_token)
+    server.call(room.lock, True)
+    expect(wall.get_by_text("The room is locked")).to_be_visible()
+    expect(wall.locator("#link")).to_contain_text(room.token)
+    server.call(server.hub.close_room, room.code)
+    expect(wall.get_by_text("This room is closed.")).to_be_visible()
+
+
+def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
+    other = visitor.open()
+    other.goto(f"{server.base}/admin")
+    expect(other.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
+    visitor.page.get_by_role("button", name="Sign out").click()
+    expect(visitor.page.get_by_role("heading", name="Host sign-in")).to_be_visible()
+    expect(other.get_by_role("heading", name="Host sign-in")).to_be_visible()
+    visitor.problems.clear()  # Gradio reports the refusal that sent the other page away
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
+    """Pictures for people to look at; and nothing is wider than a phone's screen."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    visitor = Visitor(browser, server, color_scheme=scheme)
+    page = visitor.page
+    page.goto(f"{server.base}/admin-login")
+    shoot(page, f"host_login_{scheme}")
+    visitor.sign_in()
+    page.wait_for_timeout(300)
+    shoot(page, f"host_empty_{scheme}")
+    server.call(server.hub.create, "Design review")
+    room = server.call(server.hub.create, "Board meeting")
+    server.call(server.hub.rooms[next(iter(server.hub.rooms))].lock, True)
+    join(server, "Pierre Dupont", "fr")
+    join(server, "Dan", "en", hears="fr", connect=False)
+    join(server, "Marek Wiśniewski", "pl", hears="pl", microphone=False)
+    join(server, "ليلى", "auto", hears="ar")
+    expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
+    expect(page.locator(".bf-people li")).to_have_count(4)
+    assert decode(page, ".bf-qr").endswith(room.token)
+    shoot(page, f"host_room_{scheme}")
+    page.get_by_text("Settings of this room").click()
+    page.wait_for_timeout(400)
+    shoot(page, f"host_settings_{scheme}")
+    page.get_by_role("button", name="Close room").click()
+    shoot(page, f"host_dialog_{scheme}")
+    page.keyboard.press("Escape")
+    for total, name in ((820.0, "Pierre Dupont"), (1400.0, "Dan"), (2650.0, "Marek Wiśniewski")):
+        trace(room, name, total)
+    trace(room, "Dan", None, outcome="worker_died", targets=(), stages_ms={"recognise": 120.0})
+    page.get_by_role("tab", name="Live trace").click()
+    expect(page.locator(".bf-trace tbody tr")).to_have_count(4)
+    shoot(page, f"host_trace_{scheme}")
+    page.goto(f"{server.base}/admin/projector/{room.code}")
+    expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
+    shoot(page, f"host_projector_{scheme}")
+    visitor.context.close()
+    for code in list(server.hub.rooms):
+        server.call(server.hub.close_room, code)
+    assert visitor.outside == []
+
+
+def shoot(page: Page, name: str) -> None:
+    for size, kind in ((PHONE, "phone"), (DESKTOP, "desktop")):
+        page.set_viewport_size(size)
+        page.wait_for_timeout(150)
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
+        page.screenshot(path=SHOTS / f"{name}_{kind}.png", full_page=kind == "phone")
