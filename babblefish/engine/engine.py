@@ -159,12 +159,12 @@ class Engine:
         if not heard.text:
             return transcript, []
         translations = []
+        pairs = self.translator.capabilities.pairs if self.translator else {}
         for target in targets:
-            route = self.route(heard.language, target) if target != heard.language else None
-            if route is None or route.kind != "text":
-                continue
-            text = await self.translate(heard.text, heard.language, target, Priority.DRAFT)
-            translations.append(Translation(utterance.id, target, text, route.quality, False))
+            # whatever route the final takes: text translation costs a draft next to nothing
+            if quality := pairs.get((heard.language, target)):
+                text = await self.translate(heard.text, heard.language, target, Priority.DRAFT)
+                translations.append(Translation(utterance.id, target, text, quality, False))
         return transcript, translations
 
     async def translate(

@@ -1,0 +1,153 @@
+"""People with real Chromium browsers: a microphone that plays a recording, ears that record."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.sync_api import Page, Playwright
+
+from babblefish.audio import resample, to_int16
+
+SHOTS = Path(__file__).parent / "shots"
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
+MIC_RATE = 48_000
+EAR_RATE = 16_000
+
+_KEEP_CALLS = """
+const Real = window.RTCPeerConnection;
+window.__calls = [];
+window.RTCPeerConnection = class extends Real {
+  constructor(...given) { super(...given); window.__calls.push(this); }
+};
+"""
+_LISTEN = """
+() => {
+  const context = new AudioContext({ sampleRate: %d });
+  const source = context.createMediaStreamSource(document.getElementById("sound").srcObject);
+  const tap = context.createScriptProcessor(4096, 1, 1);
+  window.__heard = [];
+  tap.onaudioprocess = (event) => window.__heard.push(event.inputBuffer.getChannelData(0).slice());
+  source.connect(tap);
+  tap.connect(context.destination);
+}
+""" % EAR_RATE
+_HEARD = """
+() => {
+  const total = window.__heard.reduce((sum, part) => sum + part.length, 0);
+  const all = new Int16Array(total);
+  let at = 0;
+  for (const part of window.__heard)
+    for (const value of part) all[at++] = Math.max(-1, Math.min(1, value)) * 32767;
+  const bytes = new Uint8Array(all.buffer);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 32768)
+    text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text);
+}
+"""
+
+
+def microphone(path: Path, sounds: Sequence[np.ndarray], lead: float, gap: float) -> Path:
+    """A recording for a fake microphone, which plays it round and round.
+
+    sounds: float32 at 16 kHz; ``lead`` seconds of silence first, ``gap`` after each.
+    """
+    parts = [np.zeros(int(lead * MIC_RATE), np.float32)]
+    for sound in sounds:
+        parts += [resample(sound, 16_000, MIC_RATE), np.zeros(int(gap * MIC_RATE), np.float32)]
+    soundfile.write(path, to_int16(np.concatenate(parts)), MIC_RATE)
+    return path
+
+
+class Participant:
+    """One browser page on the room's link."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page, self._base = page, base
+        self.outside: list[str] = []
+        """requests to anywhere but the server"""
+        page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self._base, "data:", "blob:")):
+            self.outside.append(url)
+
+    def join(self, link: str, name: str, hears: str, listen_only: bool = False) -> None:
+        page = self.page
+        page.goto(self._base + link)
+        page.locator("#name").fill(name)
+        page.locator("#hears").select_option(hears)
+        if listen_only:
+            page.locator("label:has(#listen-only)").click()
+        page.locator("#join-button").click()
+        page.locator("#people li:not(.away)", has_text=name).wait_for(timeout=20_000)
+
+    def listen(self) -> None:
+        """Start recording what the page plays."""
+        self.page.evaluate(_LISTEN)
+
+    def heard(self) -> np.ndarray:
+        """float32 (n,) at 16 kHz since ``listen``."""
+        data = base64.b64decode(self.page.evaluate(_HEARD))
+        return np.frombuffer(data, np.int16).astype(np.float32) / 32768
+
+    @property
+    def finals(self):
+        return self.page.locator("#caption-list li:not(.partial)")
+
+    def caption(self, number: int, timeout: float = 60.0) -> str:
+        """Text of the ``number``-th final caption, from 0, as soon as it is there."""
+        line = self.finals.nth(number)
+        line.wait_for(timeout=timeout * 1000)
+        return line.locator(".text").inner_text()
+
+    def until_spoken(self) -> None:
+        """Until the translation shown first has been played to its end."""
+        playing = self.page.locator("#caption-list li.playing").first
+        playing.wait_for(timeout=60_000)
+        playing.wait_for(state="detached", timeout=30_000)
+
+    def drop(self) -> None:
+        """Lose the connection without a word."""
+        self.page.evaluate("() => window.__calls.at(-1).close()")
+
+    def shot(self, name: str) -> None:
+        SHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png")
+
+
+@contextmanager
+def browser(
+    playwright: Playwright, base: str, recording: Path | None = None, size: dict = PHONE,
+    dark: bool = False, locale: str = "en-GB", spki: str = "",
+) -> Iterator[Participant]:  # fmt: skip
+    """A Chromium of its own, since each has one fake microphone.
+
+    spki: trust the server's certificate as an installed authority would make it trusted.
+    """
+    flags = [
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        "--autoplay-policy=no-user-gesture-required", "--disable-background-networking",
+        "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-component-update",
+    ]  # fmt: skip
+    if recording is not None:
+        flags.append(f"--use-file-for-fake-audio-capture={recording}")
+    if spki:
+        flags.append(f"--ignore-certificate-errors-spki-list={spki}")
+    chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+    try:
+        context = chromium.new_context(
+            viewport=size, color_scheme="dark" if dark else "light", locale=locale,
+            ignore_https_errors=not spki, has_touch=size is PHONE, is_mobile=size is PHONE,
+        )  # fmt: skip
+        context.add_init_script(_KEEP_CALLS)
+        yield Participant(context.new_page(), base)
+    finally:
+        chromium.close()

@@ -1,0 +1,126 @@
+"""A meeting as people have it: the real server over https, real browsers, real speech."""
+
+from __future__ import annotations
+
+import time
+
+import jiwer
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+
+from babblefish.audio import rms
+from babblefish.engine.stages import RecognitionRequest
+from babblefish.engine.whisper import WhisperRecogniser
+from tests.e2e.browsers import DESKTOP, EAR_RATE, browser, microphone
+from tests.e2e.real_server import RealServer
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, weights_dir):
+    with RealServer(tmp_path_factory.mktemp("data")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ear(weights_dir):
+    """Writes down what was heard."""
+    recogniser = WhisperRecogniser(weights_dir, threads=2)
+
+    def transcribe(samples: np.ndarray, language: str) -> str:
+        request = RecognitionRequest(language, language_fixed=True)
+        return recogniser.transcribe(samples[-14 * EAR_RATE :], request).text
+
+    return transcribe
+
+
+def words(text: str) -> list[str]:
+    return "".join(c.lower() if c.isalnum() else " " for c in text).split()
+
+
+def agreement(spoken: str, reference: str) -> float:
+    """1 − word error rate."""
+    return 1 - jiwer.wer(" ".join(words(reference)), " ".join(words(spoken)) or "-")
+
+
+def test_two_browsers_understand_each_other(server, speech, ear, tmp_path):
+    french = next(c for c in speech if c.language == "fr" and c.transcript)
+    mic = microphone(tmp_path / "fr.wav", [french.samples], lead=4.0, gap=9.0)
+    with sync_playwright() as playwright, browser(playwright, server.base, mic) as pierre:
+        with (
+            browser(playwright, server.base, size=DESKTOP) as dan,
+            browser(playwright, server.base, dark=True) as zoe,
+        ):
+            dan.join(server.room_path, "Dan", "en", listen_only=True)
+            zoe.join(server.room_path, "Zoé", "fr", listen_only=True)
+            dan.listen()
+            zoe.listen()
+            pierre.join(server.room_path, "Pierre", "fr")
+
+            caption = dan.caption(0)
+            marker = len(dan.heard())
+            assert len(words(caption)) >= 4
+            line = dan.finals.first
+            assert "Pierre" in line.inner_text()
+            assert line.locator(".text").get_attribute("lang") == "en"
+            said = zoe.caption(0)
+            assert agreement(said, french.transcript) >= 0.5
+            dan.until_spoken()
+            dan.shot("meeting_desktop_light")
+            zoe.shot("meeting_phone_dark")
+            pierre.shot("meeting_phone_light")
+
+            heard = dan.heard()
+            translation = heard[marker - EAR_RATE // 5 :]
+            assert agreement(ear(translation, "en"), caption) >= 0.6, "B hears what B reads"
+            original = heard[:marker]
+            loud, low = _voiced_level(translation), _voiced_level(original)
+            assert 0.003 < low < 0.6 * loud, "the original is there, ducked"
+            assert agreement(ear(zoe.heard(), "fr"), french.transcript) >= 0.5, (
+                "who speaks the language hears the original"
+            )
+            assert _voiced_level(zoe.heard()) > 1.5 * low
+
+            line.locator("button.translate").click()
+            assert agreement(line.locator(".original").inner_text(), said) == 1.0
+            assert not pierre.outside and not dan.outside and not zoe.outside
+            dan.page.locator("#leave").click()
+
+
+def _voiced_level(samples: np.ndarray) -> float:
+    """RMS of the louder half-second stretches."""
+    size = EAR_RATE // 2
+    levels = sorted(rms(samples[i : i + size]) for i in range(0, len(samples) - size, size))
+    return float(np.mean(levels[-3:])) if levels else 0.0
+
+
+def test_promise_6_a_phone_that_drops_mid_sentence_comes_back_as_the_same_person(
+    server, speech, tmp_path
+):
+    french = next(c for c in speech if c.language == "fr" and c.transcript)
+    mic = microphone(tmp_path / "fr.wav", [french.samples], lead=3.0, gap=5.0)
+    with sync_playwright() as playwright, browser(playwright, server.base, mic) as pierre:
+        with browser(playwright, server.base) as dan:
+            dan.join(server.room_path, "Dan", "en", listen_only=True)
+            pierre.join(server.room_path, "Pierre", "fr")
+            before = dan.finals.count()
+            dan.page.locator("#people li.speaking", has_text="Pierre").wait_for(timeout=30_000)
+            time.sleep(1.0)
+            pierre.drop()
+            began = time.monotonic()
+            pierre.page.locator("#banner").wait_for(state="visible", timeout=10_000)
+            pierre.shot("meeting_reconnecting")
+            pierre.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
+            assert time.monotonic() - began < 15
+            dan.caption(before)
+            dan.caption(before + 1)
+            assert dan.page.locator("#people li", has_text="Pierre").count() == 1
+
+            seen = dan.finals.count()
+            dan.drop()
+            dan.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
+            dan.caption(seen)
+            texts = dan.finals.locator(".text").all_inner_texts()
+            assert len(texts) == dan.finals.count()
