@@ -2,7 +2,7 @@
 
 import { Captions } from "./captions.js";
 import { $, icon, make, show } from "./dom.js";
-import { pageLanguage, t } from "./strings.js";
+import { t } from "./strings.js";
 
 const AT_END_PX = 56;
 const MOST_KEPT_WHILE_READING = 1500;
@@ -18,7 +18,7 @@ export class CaptionView {
     this.following = true;
     this.unread = 0;
     this.reading = false; // announce to screen readers
-    this.clock = new Intl.DateTimeFormat(pageLanguage(), { hour: "2-digit", minute: "2-digit" });
+    this.clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     const resized = new ResizeObserver(() => this.follow());
     resized.observe(this.box);
