@@ -25,8 +25,10 @@ _PARTIAL = 160
 _STEP = 77
 """frames between two such looks, about 1.3 a second"""
 _LEVEL_DB = -30.0
-"""dBFS the network was trained at; quieter speech is amplified to it"""
-_SILENT_DB = -62.0
+"""dBFS the network was trained at; it hears loudness as part of a voice"""
+_PEAK = 0.5
+"""level at which pauses are looked for"""
+_SILENT_DB = -56.0
 _PAUSE_FRAMES = 4
 """voice-detection frames on either side of voiced ones that are kept"""
 _MOST_SECONDS = 20.0
@@ -76,14 +78,13 @@ class Ge2eEncoder:
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """See ``SpeakerEncoder.embed``; ``min_seconds`` counts speech, not pauses."""
         samples = check_speech(audio, SpeakerError)
-        level = decibels(rms(samples))
-        if level < _SILENT_DB:
+        peak = float(np.abs(samples).max())
+        if decibels(peak) < _SILENT_DB:
             raise SpeakerError("bad_audio", "The audio is silent.")
-        if level < _LEVEL_DB:
-            samples = samples * np.float32(10 ** ((_LEVEL_DB - level) / 20))
-        voiced = self._voiced(samples)
+        voiced = self._voiced(samples * np.float32(_PEAK / peak))
         if len(voiced) < self.capabilities.min_seconds * SPEECH_RATE:
             raise SpeakerError("too_short", "There is too little speech for a voiceprint.")
+        voiced = voiced * np.float32(10 ** (_LEVEL_DB / 20) / rms(voiced))
         partials = self._partials(self._mel(voiced))
         with self._torch.no_grad():
             _, (hidden, _) = self._lstm(self._torch.from_numpy(partials))
