@@ -60,7 +60,7 @@ class FakeLink(AbstractContextManager):
         self.closed = asyncio.Event()
         self.events: list = []
         self.heard = 0
-        self._queue: deque[np.ndarray] = deque(maxlen=50)
+        self._queue: deque[np.ndarray] = deque(maxlen=4)
         self._phase = 0
 
     def __enter__(self) -> Self:

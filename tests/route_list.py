@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from starlette.routing import BaseRoute, Mount
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute
 
 from babblefish.settings import Settings
 from babblefish.ui.admin import mount_admin
@@ -31,19 +33,17 @@ def route_list() -> list[str]:
     return sorted(_walk(app.routes, ""))
 
 
-def _walk(routes: list[BaseRoute], prefix: str) -> list[str]:
+def _walk(routes: Sequence[BaseRoute], prefix: str) -> list[str]:
     lines = []
-    for route in routes:
-        path = prefix + getattr(route, "path", "")
-        if isinstance(route, Mount):
-            inner = getattr(route.app, "routes", None)
-            lines += _walk(inner, path) if inner else [f"MOUNT {path}"]
-        elif hasattr(route, "methods"):
-            lines.append(f"{','.join(sorted(route.methods))} {path}")
-        elif hasattr(route, "routes"):
-            lines += _walk(route.routes, path)
+    for context in iter_route_contexts(routes):
+        path = prefix + (context.path or "")
+        inner = getattr(getattr(context.original_route, "app", None), "routes", None)
+        if context.methods:
+            lines.append(f"{','.join(sorted(context.methods))} {path}")
+        elif inner:
+            lines += _walk(inner, path)
         else:
-            lines.append(f"{type(route).__name__} {path}")
+            lines.append(f"{type(context.original_route).__name__.upper()} {path}")
     return lines
 
 

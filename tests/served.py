@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
@@ -14,14 +15,20 @@ from fastapi import FastAPI
 
 from babblefish.settings import Settings
 from babblefish.ui.server import bind, create_app
-from tests.fakes_rooms import FakeEngine, FakeHub, FakeMember, FakeRoom
+from tests.fakes_rooms import FakeEngine, FakeHub
 from tests.rtc_peer import Peer
+
+if TYPE_CHECKING:
+    from rooms.hub import Hub
+
+
+JOIN = {"name": "Marie", "speaks": "fr", "hears": "en", "microphone": True}
 
 
 @dataclass
 class Served:
     app: FastAPI
-    hub: FakeHub
+    hub: FakeHub | Hub
     http: httpx.AsyncClient
 
     @property
@@ -32,17 +39,17 @@ class Served:
         headers = {"Authorization": f"Bearer {bearer}"}
         return await self.http.post(path, json=body, headers=headers)
 
-    async def join(self, room: FakeRoom, name: str = "Marie") -> FakeMember:
-        body = {"name": name, "speaks": "fr", "hears": "en", "microphone": True}
+    async def join(self, room, body: dict = JOIN):
+        """A new member of ``room``, fake or real."""
         answer = await self.post(f"/api/rooms/{room.code}/join", room.token, body)
         assert answer.status_code == 200, answer.text
         return self.hub.member(room.code, answer.json()["key"])
 
-    async def offer(self, member: FakeMember, sdp: str, kind: str = "offer") -> httpx.Response:
+    async def offer(self, member, sdp: str, kind: str = "offer") -> httpx.Response:
         path = f"/api/rooms/{member.room.code}/offer"
         return await self.post(path, member.key, {"sdp": sdp, "type": kind})
 
-    async def connect(self, member: FakeMember, peer: Peer, resume: bool = True) -> Peer:
+    async def connect(self, member, peer: Peer, resume: bool = True) -> Peer:
         answer = await self.offer(member, await peer.offer())
         assert answer.status_code == 200, answer.text
         await peer.accept(answer.json()["sdp"], resume)
@@ -57,10 +64,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(script: str = "echo", admin=None, certificates=None, **settings):
+async def served(script: str = "echo", **settings):
     """A running server with scripted rooms."""
     hub, engine = FakeHub(script), FakeEngine()
-    app = create_app(Settings(http=True, **settings), hub, engine, admin, certificates)
+    app = create_app(Settings(http=True, **settings), hub, engine)
     async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
         await app.state.ready.wait()
         yield Served(app, hub, http)

@@ -16,12 +16,11 @@ from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from tests.fakes_rooms import FakeEngine, FakeHub
 from tests.rtc_peer import Peer
-from tests.served import running, served
+from tests.served import JOIN, running, served
 
 pytestmark = pytest.mark.asyncio
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "routes.txt"
-JOIN = {"name": "Marie", "speaks": "fr", "hears": "en", "microphone": True}
 
 
 def refusal(answer) -> tuple[int, str]:
@@ -128,8 +127,9 @@ async def test_any_body_gets_an_answer_below_500():
         member = await server.join(room)
         bodies: list[bytes] = []
 
-        @settings(max_examples=40, deadline=None, database=None,
-                  suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        )
         @given(_json, st.binary(max_size=60))
         def collect(value, noise):
             bodies.append(json.dumps(value).encode())

@@ -56,7 +56,8 @@ def test_phones_accept_its_lifetime_and_purpose(certificates):
 
 def test_the_authority_vouches_for_local_names_only(certificates):
     authority = x509.load_der_x509_certificate(certificates.authority_der())
-    assert authority.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    basic = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert (basic.ca, basic.path_length) == (True, 0)
     lifetime = authority.not_valid_after_utc - authority.not_valid_before_utc
     assert lifetime == datetime.timedelta(days=3650)
     for address, covered in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
     from babblefish.ui.rtc import Offers
     from rooms.hub import Hub
-    from rooms.room import Member, Room
+    from rooms.member import Member
+    from rooms.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,9 @@ class Phrasebook:
 
 def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
     """The routes under ``/api``. ``request.app.state.offers`` must be an Offers."""
-    errors = {status: {"model": ErrorAnswer} for status in (401, 403, 409, 413, 422, 429)}
+    errors: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer} for status in (401, 403, 409, 413, 422, 429)
+    }
     router = APIRouter(prefix="/api", tags=["rooms"], responses=errors)
     desk = Desk(hub, access)
     phrasebook = Phrasebook(engine)

@@ -9,6 +9,7 @@ never used: it would publish unauthenticated routes. This module knows no HTTP a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -25,13 +26,21 @@ from fastrtc import AsyncStreamHandler
 from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
 
 from babblefish.errors import BabbleFishError, TransportError
-from babblefish.protocol import ClientEvent, Resume, ServerEvent, Warn, client_event, to_json
+from babblefish.protocol import (
+    Caption,
+    ClientEvent,
+    Resume,
+    ServerEvent,
+    Warn,
+    client_event,
+    to_json,
+)
 from babblefish.settings import Settings
 from babblefish.ui.sdp import narrow_offer
 from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, Intake, OpusTrack
 
 if TYPE_CHECKING:
-    from rooms.room import Link, Member
+    from rooms.member import Link, Member
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +59,26 @@ _EARLY_EVENTS = 16
 _CHANNEL_FULL, _CHANNEL_STUCK = 256 * 1024, 1024 * 1024
 """bytes waiting in a data channel: above the first, passing events are dropped; above the
 second, the connection is given up and the phone resumes on a new one"""
-_PASSING = frozenset({"speaking", "voicing", "lag", "pong", "roster"})
+_PASSING = frozenset({"speaking", "voicing", "lag", "pong"})
 _SILENCE = np.zeros(FRAME, np.int16)
 _SILENCE.setflags(write=False)
+
+_PACKET_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+"""aiortc's seam between arriving packets and its decoder thread"""
 
 _next_call: contextvars.ContextVar[Call] = contextvars.ContextVar("next_call")
 
 
 def _report(what: str, error: Exception) -> None:
     """Log where ``error`` came from, without its message: that may hold names or speech."""
-    places = (f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__))
+    frames = traceback.extract_tb(error.__traceback__)
+    places = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
     log.error("%s: %s at %s", what, type(error).__name__, " > ".join(places))
+
+
+def _nobody() -> Any:
+    """The member of the handler that is only there to be copied."""
+    return None
 
 
 class Pace:
@@ -102,15 +120,14 @@ class Allowance:
 class Call(AsyncStreamHandler):
     """One peer connection of one member: its sound, its data channel, its signs of life."""
 
-    def __init__(self, find: Callable[[], Member] | None = None) -> None:
-        super().__init__(
-            expected_layout="mono", output_sample_rate=RATE, input_sample_rate=RATE
-        )
+    def __init__(self, find: Callable[[], Member]) -> None:
+        super().__init__(expected_layout="mono", output_sample_rate=RATE, input_sample_rate=RATE)
         self.id = uuid.uuid4().hex
         self.find = find
-        self.member = find() if find else None
+        self.member = find()
         self.link: Link | None = None
         self.pc: RTCPeerConnection | None = None
+        self.text: RTCDataChannel | None = None
         self.opened = asyncio.Event()
         self.ended = asyncio.Event()
         self.alive_at = 0.0
@@ -162,18 +179,20 @@ class Call(AsyncStreamHandler):
 
     # --- events ---
 
-    def set_channel(self, channel: RTCDataChannel) -> None:
-        if self.channel is not None or channel.label != CHANNEL_LABEL:
+    def set_channel(self, channel: Any) -> None:
+        """Take the phone's data channel, an RTCDataChannel; any further one is closed."""
+        if self.text is not None or channel.label != CHANNEL_LABEL:
             channel.close()
             return
         super().set_channel(channel)
+        self.text = channel
         channel.on("message", self._message)
         channel.on("close", self.ended.set)
         self.opened.set()
 
     def send(self, event: ServerEvent) -> None:
         """Send one event to the phone, on the loop, without waiting."""
-        channel = self.channel
+        channel = self.text
         if channel is None or channel.readyState != "open" or self.ended.is_set():
             return
         waiting = channel.bufferedAmount
@@ -184,13 +203,13 @@ class Call(AsyncStreamHandler):
 
     @staticmethod
     def _is_passing(event: ServerEvent) -> bool:
-        return event.type in _PASSING or (event.type == "caption" and not event.final)
+        return event.type in _PASSING or (isinstance(event, Caption) and not event.final)
 
     def attached(self, link: Link) -> None:
         """Start sound and events through ``link``."""
         self.link = link
         while self._early:
-            self._event(self._early.popleft())
+            self._event(link, self._early.popleft())
 
     def _message(self, message: str | bytes) -> None:
         now = self._now()
@@ -212,11 +231,11 @@ class Call(AsyncStreamHandler):
         if self.link is None:
             self._early.append(event)
         else:
-            self._event(event)
+            self._event(self.link, event)
 
-    def _event(self, event: ClientEvent) -> None:
+    def _event(self, link: Link, event: ClientEvent) -> None:
         try:
-            self.link.event(event)
+            link.event(event)
         except BabbleFishError as error:
             self.send(Warn(error.code, error.message))
         except Exception as error:
@@ -225,14 +244,14 @@ class Call(AsyncStreamHandler):
 
     async def say_goodbye(self) -> None:
         """Give events already sent a moment to leave."""
-        deadline = self._now() + FAREWELL_SECONDS
-        while (
-            self.channel is not None
-            and self.channel.readyState == "open"
-            and self.channel.bufferedAmount > 0
-            and self._now() < deadline
-        ):
-            await asyncio.sleep(0.02)
+        channel = self.text
+        if channel is None or channel.readyState != "open" or not channel.bufferedAmount:
+            return
+        drained = asyncio.Event()
+        channel.on("bufferedamountlow", drained.set)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await drained.wait()
 
 
 class Offers(WebRTCConnectionMixin):
@@ -244,8 +263,8 @@ class Offers(WebRTCConnectionMixin):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.event_handler = Call()
-        self.concurrency_limit = 2 * settings.max_rooms * settings.max_members
+        self.event_handler = Call(_nobody)
+        self._limit = self.concurrency_limit = 2 * settings.max_rooms * settings.max_members
         self.time_limit = None
         self.modality = "audio"
         self.mode = "send-receive"
@@ -267,7 +286,7 @@ class Offers(WebRTCConnectionMixin):
         offer = narrow_offer(sdp)
         if self._closing:
             raise TransportError("closing", "The server is shutting down.")
-        if len(self.calls) >= self.concurrency_limit:
+        if len(self.calls) >= self._limit:
             raise TransportError("server_full", "The server carries no further connections.")
         call = Call(find)
         older = [c for c in self.calls.values() if c.member is call.member and c.link is None]
@@ -311,15 +330,15 @@ class Offers(WebRTCConnectionMixin):
         # fastrtc's own listener would echo every message back as a log event.
         pc.remove_all_listeners("datachannel")
         pc.on("datachannel", call.set_channel)
-        pc.on("connectionstatechange", lambda: self._state_changed(call))
+        pc.on("connectionstatechange", lambda: self._state_changed(call, pc))
         for transceiver in pc.getTransceivers():
             transceiver.sender.replaceTrack(OpusTrack(call.next_frame))
-            # The buffer is aiortc's seam between packets and its decoder thread.
-            transceiver.receiver._RTCRtpReceiver__jitter_buffer = Intake(call.hear)
+            setattr(transceiver.receiver, _PACKET_BUFFER, Intake(call.hear))
         return answer["sdp"]
 
-    def _state_changed(self, call: Call) -> None:
-        if call.pc.connectionState in ("failed", "closed"):
+    @staticmethod
+    def _state_changed(call: Call, pc: RTCPeerConnection) -> None:
+        if pc.connectionState in ("failed", "closed"):
             call.ended.set()
 
     async def _attend(self, call: Call) -> None:

@@ -62,7 +62,7 @@ def _narrow(description: SessionDescription) -> None:
 def _check_transport(media: MediaDescription) -> None:
     if not 0 < media.port <= 65535:
         raise bad_offer("the audio track and the data channel must be switched on.")
-    if not _UFRAG.fullmatch(media.ice.usernameFragment or ""):
+    if media.ice is None or not _UFRAG.fullmatch(media.ice.usernameFragment or ""):
         raise bad_offer("the ICE user name is missing or malformed.")
     if not _PASSWORD.fullmatch(media.ice.password or ""):
         raise bad_offer("the ICE password is missing or malformed.")
@@ -72,8 +72,9 @@ def _check_transport(media: MediaDescription) -> None:
         size = _DIGEST_BYTES.get(fingerprint.algorithm.lower())
         if size is None:
             raise bad_offer("the certificate fingerprint must be SHA-256 or longer.")
-        if not re.fullmatch(rf"(?:[0-9A-Fa-f]{{2}}:){{{size - 1}}}[0-9A-Fa-f]{{2}}",
-                            fingerprint.value):
+        if not re.fullmatch(
+            rf"([0-9A-Fa-f]{{2}}:){{{size - 1}}}[0-9A-Fa-f]{{2}}", fingerprint.value
+        ):
             raise bad_offer("the certificate fingerprint is malformed.")
     candidates = [c for c in media.ice_candidates[:64] if usable_candidate(c)]
     media.ice_candidates = candidates[:MAX_CANDIDATES]

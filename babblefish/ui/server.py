@@ -14,6 +14,7 @@ import mimetypes
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import segno
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
 from babblefish.errors import SettingsError
@@ -38,7 +40,12 @@ log = logging.getLogger(__name__)
 WEB = Path(__file__).parent / "web"
 DEFAULT_ROOM = "Meeting"
 _RENEW_SECONDS = 30.0
-_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 """FastAPI would otherwise send reports where environment variables tell it to"""
 
 MountAdmin = Callable[[FastAPI, Settings, "Hub", "Engine", Callable[[str], None]], None]
@@ -178,10 +185,9 @@ def serve(
         certificates = Certificates(settings.data_dir / "tls")
         certificates.refresh(local_names(), local_addresses())
     codes = AdminCodes()
-    admin = None
-    if mount_admin is not None:
 
-        def admin(app: FastAPI) -> None:
+    def admin(app: FastAPI) -> None:
+        if mount_admin is not None:
             mount_admin(app, settings, hub, engine, codes.take)
 
     app = create_app(settings, hub, engine, admin, certificates)
@@ -196,9 +202,9 @@ def serve(
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
-    server = uvicorn.Server(config)
+    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(server, listener, settings, certificates, codes))
+        asyncio.run(service.run(listener))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")
@@ -254,65 +260,65 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(
-    server: uvicorn.Server,
-    listener: socket.socket,
-    settings: Settings,
-    certificates: Certificates | None,
-    codes: AdminCodes,
-) -> None:
-    announcing = _announce(server, settings, certificates, codes)
-    helpers = [asyncio.create_task(announcing, name="announce")]
-    if certificates is not None:
-        helpers.append(asyncio.create_task(_renew(server, certificates), name="renew certificate"))
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+@dataclass(frozen=True)
+class Service:
+    """A server at work, with what it tells the terminal and how it keeps its certificate."""
 
+    app: FastAPI
+    server: uvicorn.Server
+    settings: Settings
+    certificates: Certificates | None
+    codes: AdminCodes
 
-async def _announce(
-    server: uvicorn.Server,
-    settings: Settings,
-    certificates: Certificates | None,
-    codes: AdminCodes,
-) -> None:
-    """Tell the person at the terminal what goes on and where to go."""
-    app, start = server.config.app, time.monotonic()
-    print("Loading models…", flush=True)
-    await app.state.ready.wait()
-    if app.state.failure is not None:
-        server.should_exit = True
-        return
-    room = app.state.hub.create(DEFAULT_ROOM)
-    path = f"/r/{room.code}#t={room.token}"
-    bases = base_urls(settings, certificates)
-    print(f"Ready in {time.monotonic() - start:.0f} s.\n\nRoom “{room.name}”:")
-    for base in bases:
-        print(f"  {base}{path}")
-    with contextlib.suppress(UnicodeEncodeError):
-        segno.make(bases[0] + path, error="l", micro=False).terminal(compact=True, border=2)
-    if certificates is not None:
-        print(f"Phones that warn about the connection: {bases[0]}/trust explains why.")
-    elif not settings.public_url:
-        print("Without https, browsers give the microphone on this machine only.")
-    codes.announce(f"{bases[-1]}/admin")
-    print("Stop with Ctrl-C.", flush=True)
-
-
-async def _renew(server: uvicorn.Server, certificates: Certificates) -> None:
-    """Follow the machine's addresses: new connections get a certificate that fits."""
-    while True:
-        await asyncio.sleep(_RENEW_SECONDS)
+    async def run(self, listener: socket.socket) -> None:
+        """Serve on ``listener`` until interrupted or until loading has failed."""
+        helpers = [asyncio.create_task(self._announce(), name="announce")]
+        if self.certificates is not None:
+            renewing = self._renew(self.certificates)
+            helpers.append(asyncio.create_task(renewing, name="renew certificate"))
         try:
-            if certificates.refresh(local_names(), local_addresses()):
-                server.config.ssl.load_cert_chain(
+            await self.server.serve(sockets=[listener])
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def _announce(self) -> None:
+        """Tell the person at the terminal what goes on and where to go."""
+        start = time.monotonic()
+        print("Loading models…", flush=True)
+        await self.app.state.ready.wait()
+        if self.app.state.failure is not None:
+            self.server.should_exit = True
+            return
+        room = self.app.state.hub.create(DEFAULT_ROOM)
+        path = f"/r/{room.code}#t={room.token}"
+        bases = base_urls(self.settings, self.certificates)
+        print(f"Ready in {time.monotonic() - start:.0f} s.\n\nRoom “{room.name}”:")
+        for base in bases:
+            print(f"  {base}{path}")
+        with contextlib.suppress(UnicodeEncodeError):
+            segno.make(bases[0] + path, error="l", micro=False).terminal(compact=True, border=2)
+        if self.certificates is not None:
+            print(f"Phones that warn about the connection: {bases[0]}/trust explains why.")
+        elif not self.settings.public_url:
+            print("Without https, browsers give the microphone on this machine only.")
+        self.codes.announce(f"{bases[-1]}/admin")
+        print("Stop with Ctrl-C.", flush=True)
+
+    async def _renew(self, certificates: Certificates) -> None:
+        """Follow the machine's addresses: new connections get a certificate that fits."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                changed = certificates.refresh(local_names(), local_addresses())
+            except SettingsError as error:
+                log.warning("%s", error.message)
+                continue
+            if changed and self.server.config.ssl is not None:
+                self.server.config.ssl.load_cert_chain(
                     certificates.certificate_file, certificates.key_file
                 )
-        except SettingsError as error:
-            log.warning("%s", error.message)
 
 
 def base_urls(settings: Settings, certificates: Certificates | None = None) -> list[str]:

@@ -16,6 +16,7 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
+from av.error import FFmpegError
 
 RATE = 48_000
 FRAME = 960
@@ -99,7 +100,8 @@ class Intake:
         self._codec.format = "s16"
         self._codec.layout = "mono"
         self._codec.sample_rate = RATE
-        self._expected: int | None = None
+        self._expected = -1
+        """sequence number that is played next; -1 before the first"""
         self._timestamp = 0
         self._waiting: dict[int, tuple[int, bytes]] = {}
         self._last = np.zeros(FRAME, np.int16)
@@ -114,8 +116,8 @@ class Intake:
         return False, None
 
     def push(self, sequence: int, timestamp: int, data: bytes) -> None:
-        ahead = 0 if self._expected is None else (sequence - self._expected) & 0xFFFF
-        if self._expected is None or _RESTART_DISTANCE < ahead < 0x10000 - _RESTART_DISTANCE:
+        ahead = (sequence - self._expected) & 0xFFFF
+        if self._expected < 0 or _RESTART_DISTANCE < ahead < 0x10000 - _RESTART_DISTANCE:
             self._waiting.clear()
             self._expected, self._timestamp = sequence, timestamp
         elif ahead >= 0x8000:
@@ -139,10 +141,10 @@ class Intake:
         self._timestamp = timestamp
         try:
             frames = self._codec.decode(av.Packet(data)) if data else []
-        except av.FFmpegError:
+        except FFmpegError:
             frames = []
         for frame in frames:
-            samples = np.frombuffer(frame.planes[0], np.int16)[: frame.samples]
+            samples = np.frombuffer(memoryview(frame.planes[0]), np.int16)[: frame.samples]
             self._timestamp = (self._timestamp + len(samples)) & 0xFFFFFFFF
             self._last, self._concealed = samples, 0
             self._hear(samples)

@@ -15,6 +15,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import psutil
 from cryptography import x509
@@ -36,8 +37,8 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _LOCAL_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in (
-        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
-        "100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10",
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10"),
     )
 )
 _VIRTUAL = re.compile(r"(docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|tun|tap|zt|wg)")
@@ -114,18 +115,15 @@ class Certificates:
     def key_digest(self) -> str:
         """base64 SHA-256 of the server's public key, as Chromium's
         ``--ignore-certificate-errors-spki-list`` takes it."""
-        public = self.leaf().public_key().public_bytes(
+        key = self.leaf().public_key()
+        public = key.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         return base64.b64encode(hashlib.sha256(public).digest()).decode()
 
     def covered(self, address: Address) -> bool:
         """Whether the authority may vouch for ``address``."""
-        constraints = self._authority().extensions.get_extension_for_class(x509.NameConstraints)
-        return any(
-            isinstance(tree, x509.IPAddress) and address in tree.value
-            for tree in constraints.value.permitted_subtrees
-        )
+        return any(address in network for network in _permitted(self._authority(), x509.IPAddress))
 
     # --- authority ---
 
@@ -167,7 +165,7 @@ class Certificates:
         names = [name for name in names if _permits(authority, name)]
         if self._leaf_fits(authority, names, covered):
             return False
-        key = self._leaf_key()
+        key, authority_key = self._leaf_key(), _load_key(self._authority_key_file)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "BabbleFish")])
         builder = _builder(subject, authority.subject, key.public_key(), LEAF_DAYS)
         alternatives = [*map(x509.DNSName, names), *map(x509.IPAddress, covered)]
@@ -181,10 +179,9 @@ class Certificates:
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
         )
         builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
             critical=False,
         )
-        authority_key = _load_key(self._authority_key_file)
         leaf = builder.sign(authority_key, hashes.SHA256())
         _write(self.certificate_file, _pem(leaf) + _pem(authority), 0o644)
         return True
@@ -262,12 +259,16 @@ def _constraints(names: list[str], addresses: list[Address]) -> x509.NameConstra
     return x509.NameConstraints(permitted_subtrees=trees, excluded_subtrees=None)
 
 
-def _permits(authority: x509.Certificate, name: str) -> bool:
+def _permitted(authority: x509.Certificate, kind: type[x509.GeneralName]) -> list[Any]:
+    """What the authority's constraints allow: domains or networks."""
     constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value
-    return any(
-        isinstance(tree, x509.DNSName) and (name == tree.value or name.endswith(f".{tree.value}"))
-        for tree in constraints.permitted_subtrees
-    )
+    trees = constraints.permitted_subtrees or []
+    return [tree.value for tree in trees if isinstance(tree, kind)]
+
+
+def _permits(authority: x509.Certificate, name: str) -> bool:
+    domains = _permitted(authority, x509.DNSName)
+    return any(name == domain or name.endswith(f".{domain}") for domain in domains)
 
 
 def _days_left(certificate: x509.Certificate) -> float:
