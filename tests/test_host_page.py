@@ -23,7 +23,7 @@ HOSTILE = "<script>window.hacked=1</script>"
 IMAGE = '<img src=x onerror="window.hacked=1">'
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +77,30 @@ class Visitor:
         return self.page
 
 
-@pytest.fixture
-def visitor(browser: Browser, server: HostServer) -> Iterator[Visitor]:
+@pytest.fixture(scope="module")
+def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
     one = Visitor(browser, server)
     one.sign_in()
     yield one
     one.context.close()
+
+
+@pytest.fixture
+def visitor(host: Visitor, server: HostServer) -> Iterator[Visitor]:
+    """The host, on the rooms tab, with no room; nothing may go wrong or leave the server."""
+    host.page.get_by_role("tab", name="Rooms").click()
+    yield host
+    for page in host.context.pages[1:]:
+        page.close()
+    close_rooms(server)
+    assert host.outside == []
+    problems, host.problems = host.problems, []
+    assert [p for p in problems if "404" not in p] == []  # the projector of a closed room
+
+
+def close_rooms(server: HostServer) -> None:
     for code in list(server.hub.rooms):
         server.call(server.hub.close_room, code)
-    assert one.outside == []
-    assert [p for p in one.problems if "401" not in p and "404" not in p] == []
 
 
 def join(server: HostServer, name: str, speaks: str = "fr", connect: bool = True, **more: Any):
@@ -155,9 +169,34 @@ def test_a_room_from_creation_to_close(visitor: Visitor, server: HostServer) -> 
     assert room.closed
 
 
+STEADINESS = """() => new Promise((done) => {
+  const card = document.querySelector('.bf-people');
+  let changes = 0, faintest = 1;
+  new MutationObserver((list) => (changes += list.length)).observe(
+    card, { childList: true, subtree: true, characterData: true, attributes: true });
+  const end = performance.now() + 2500;
+  (function look() {
+    for (let e = card; e; e = e.parentElement)
+      faintest = Math.min(faintest, Number(getComputedStyle(e).opacity));
+    performance.now() < end ? requestAnimationFrame(look)
+      : done({ kept: card.isConnected, changes, faintest });
+  })();
+})"""
+
+
+def test_the_live_page_does_not_flicker(visitor: Visitor, server: HostServer) -> None:
+    server.call(server.hub.create, "Steady")
+    join(server, "Pierre")
+    expect(visitor.page.locator(".bf-people li")).to_have_count(1)
+    assert visitor.page.evaluate(STEADINESS) == {
+        "kept": True, "changes": 0, "faintest": 1,
+    }  # fmt: skip
+
+
 def test_settings_act_on_the_room_and_follow_it(visitor: Visitor, server: HostServer) -> None:
     room = server.call(server.hub.create, "Settings")
     page = visitor.page
+    expect(page.get_by_role("heading", name="Settings", exact=True)).to_be_visible()
     page.get_by_text("Settings of this room").click()
     page.get_by_label("Captions while people speak").uncheck()
     slider = page.locator("input[type=range]").first
@@ -238,6 +277,7 @@ def test_trace_rows_appear_and_are_exported(visitor: Visitor, server: HostServer
 def test_the_projector_follows_the_room(visitor: Visitor, server: HostServer) -> None:
     page = visitor.page
     room = server.call(server.hub.create, "All hands")
+    expect(page.get_by_role("heading", name="All hands")).to_be_visible()
     with visitor.context.expect_page() as opened:
         page.get_by_role("link", name="Show on projector").click()
     wall = opened.value
@@ -253,16 +293,6 @@ def test_the_projector_follows_the_room(visitor: Visitor, server: HostServer) ->
     expect(wall.get_by_text("This room is closed.")).to_be_visible()
 
 
-def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
-    other = visitor.open()
-    other.goto(f"{server.base}/admin")
-    expect(other.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
-    visitor.page.get_by_role("button", name="Sign out").click()
-    expect(visitor.page.get_by_role("heading", name="Host sign-in")).to_be_visible()
-    expect(other.get_by_role("heading", name="Host sign-in")).to_be_visible()
-    visitor.problems.clear()  # Gradio reports the refusal that sent the other page away
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     """Pictures for people to look at; and nothing is wider than a phone's screen."""
@@ -272,7 +302,6 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     page.goto(f"{server.base}/admin-login")
     shoot(page, f"host_login_{scheme}")
     visitor.sign_in()
-    page.wait_for_timeout(300)
     shoot(page, f"host_empty_{scheme}")
     server.call(server.hub.create, "Design review")
     room = server.call(server.hub.create, "Board meeting")
@@ -287,9 +316,9 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     shoot(page, f"host_room_{scheme}")
     page.get_by_text("Settings of this room").click()
     page.wait_for_timeout(400)
-    shoot(page, f"host_settings_{scheme}")
+    shoot(page, f"host_settings_{scheme}", (PHONE,))
     page.get_by_role("button", name="Close room").click()
-    shoot(page, f"host_dialog_{scheme}")
+    shoot(page, f"host_dialog_{scheme}", (PHONE,))
     page.keyboard.press("Escape")
     for total, name in ((820.0, "Pierre Dupont"), (1400.0, "Dan"), (2650.0, "Marek Wiśniewski")):
         trace(room, name, total)
@@ -301,14 +330,24 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
     shoot(page, f"host_projector_{scheme}")
     visitor.context.close()
-    for code in list(server.hub.rooms):
-        server.call(server.hub.close_room, code)
+    close_rooms(server)
     assert visitor.outside == []
 
 
-def shoot(page: Page, name: str) -> None:
-    for size, kind in ((PHONE, "phone"), (DESKTOP, "desktop")):
+def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> None:
+    for size in sizes:
+        kind = "phone" if size is PHONE else "desktop"
         page.set_viewport_size(size)
         page.wait_for_timeout(150)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
         page.screenshot(path=SHOTS / f"{name}_{kind}.png", full_page=kind == "phone")
+
+
+def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
+    other = visitor.open()
+    other.goto(f"{server.base}/admin")
+    expect(other.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
+    visitor.page.get_by_role("button", name="Sign out").click()
+    expect(visitor.page.get_by_role("heading", name="Host sign-in")).to_be_visible()
+    expect(other.get_by_role("heading", name="Host sign-in")).to_be_visible()
+    visitor.problems.clear()  # Gradio reports the refusal that sent the other page away
