@@ -100,7 +100,7 @@ def test_dead_and_hanging_processes_are_replaced(translator):
 
 def test_a_pipeline_that_never_works_is_an_error_not_a_hang(tmp_path):
     (tmp_path / "eng-spa.mode").write_text("sleep 60 | cat")
-    broken = ApertiumTranslator(tmp_path, timeout=0.2, warm=())
+    broken = ApertiumTranslator(tmp_path, start_timeout=0.2, warm=())
     with pytest.raises(TranslationError) as caught:
         broken.translate(["Good morning."], "en", "es")
     assert caught.value.code == "unavailable"
@@ -139,6 +139,13 @@ def test_paths_lose_as_little_as_possible_and_have_at_most_three_hops():
     assert paths["fr", "de"] == ("fr", "en", "eo", "de")
     assert ("es", "fr") not in paths
     assert all(len(path) <= 4 for path in paths.values())
+
+
+def test_a_detour_over_catalan_is_taken_where_it_measured_better():
+    paths = shortest_paths([("fr", "es"), ("fr", "ca"), ("ca", "es"), ("ca", "en"), ("es", "en")])
+    assert paths["fr", "es"] == ("fr", "ca", "es")
+    assert paths["fr", "en"] == ("fr", "ca", "es", "en")
+    assert shortest_paths([("fr", "es"), ("es", "en")])["fr", "en"] == ("fr", "es", "en")
 
 
 @pytest.mark.parametrize(

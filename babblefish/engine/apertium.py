@@ -48,6 +48,8 @@ _NEARLY_SAME = frozenset(
 )  # fmt: skip
 """pairs that Apertium translates well enough to publish after a light edit"""
 _COST = {"near": 1.0, "close": 1.3, "far": 1.8}
+_MEASURED = {("fr", "es"): 2.6, ("es", "fr"): 2.6, ("ca", "en"): 2.9}
+"""pairs that lose more than a detour does: see bench/results/translation_routes.md"""
 _LONGEST = 1500
 """characters given to a pipeline at once"""
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
@@ -60,13 +62,14 @@ class ApertiumTranslator:
         self,
         modes_dir: Path | str = MODES_DIR,
         keep: int = 12,
-        timeout: float = 5.0,
+        timeout: float = 2.5,
+        start_timeout: float = 6.0,
         warm: Iterable[tuple[str, str]] = (("en", "es"), ("es", "en"), ("fr", "es"), ("es", "fr")),
     ) -> None:
-        """An installation without Apertium or without pairs serves no pair; nothing is raised."""
+        """timeout, start_timeout: see ``Pipeline``. An installation without Apertium or without pairs serves no pair; nothing is raised."""
         self._modes = find_modes(Path(modes_dir)) if shutil.which("lt-proc") else {}
         self._paths = shortest_paths(self._modes)
-        self._keep, self._timeout = keep, timeout
+        self._keep, self._timeouts = keep, (timeout, start_timeout)
         self._pipelines: OrderedDict[Path, Pipeline] = OrderedDict()
         self.capabilities = TranslatorCapabilities(
             pairs={pair: quality(path) for pair, path in self._paths.items()}
@@ -113,7 +116,7 @@ class ApertiumTranslator:
         return text
 
     def _pipeline(self, mode: Path) -> Pipeline:
-        pipeline = self._pipelines.pop(mode, None) or Pipeline(mode, self._timeout)
+        pipeline = self._pipelines.pop(mode, None) or Pipeline(mode, *self._timeouts)
         self._pipelines[mode] = pipeline
         while len(self._pipelines) > self._keep:
             self._pipelines.popitem(last=False)[1].close()
@@ -154,7 +157,7 @@ def shortest_paths(modes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tu
             if len(path) <= MAX_HOPS:
                 for target in onward.get(path[-1], ()):
                     if target not in path:
-                        hop = _COST[_distance(path[-1], target)]
+                        hop = _loss(path[-1], target)
                         heapq.heappush(queue, (cost + hop, (*path, target)))
     return paths
 
@@ -162,6 +165,10 @@ def shortest_paths(modes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tu
 def quality(path: Sequence[str]) -> Quality:
     """``good`` only for one hop between languages that are nearly the same."""
     return "good" if len(path) == 2 and _distance(*path) == "near" else "basic"
+
+
+def _loss(source: str, target: str) -> float:
+    return _MEASURED.get((source, target), _COST[_distance(source, target)])
 
 
 def _distance(source: str, target: str) -> str:

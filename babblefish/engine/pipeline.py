@@ -42,10 +42,12 @@ def read_mode(path: Path) -> list[list[str]]:
 class Pipeline:
     """``translate`` any number of times, then ``close``. Restarts itself when it hangs or dies."""
 
-    def __init__(self, mode: Path, timeout: float = 5.0) -> None:
+    def __init__(self, mode: Path, timeout: float = 2.5, start_timeout: float = 6.0) -> None:
+        """timeout: seconds for an answer; start_timeout: for the first one after a start."""
         self._commands = read_mode(mode)
         self._name = mode.stem
-        self._timeout = timeout
+        self._timeout, self._start_timeout = timeout, start_timeout
+        self._answered = False
         self._processes: list[subprocess.Popen] = []
         self._rest = b""
 
@@ -68,6 +70,7 @@ class Pipeline:
 
     def close(self) -> None:
         processes, self._processes, self._rest = self._processes, [], b""
+        self._answered = False
         for process in processes:
             process.kill()
         for process in processes:
@@ -101,7 +104,8 @@ class Pipeline:
         return _ESCAPED.sub(r"\1", answer.replace(_END, ""))
 
     def _read(self) -> bytes:
-        deadline = time.monotonic() + self._timeout
+        allowed = self._timeout if self._answered else self._start_timeout
+        deadline = time.monotonic() + allowed
         output = self._processes[-1].stdout
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
@@ -113,4 +117,5 @@ class Pipeline:
                     raise BrokenPipeError
                 self._rest += chunk
         answer, _, self._rest = self._rest.partition(b"\0")
+        self._answered = True
         return answer
