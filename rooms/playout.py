@@ -29,8 +29,8 @@ _HURRY_S = 2.0
 """backlog from which pauses shrink and speech gets faster"""
 _WAIT_FOR_ORDER_S = 1.5
 """how long an utterance that is ready waits for an earlier one that is not"""
-_STALL_S = 6.0
-"""how long an utterance may stop in its middle before it is given up"""
+_STALL_S = 15.0
+"""how long an utterance may stop in its middle, on an overloaded machine, before it is given up"""
 _ORIGINAL_MAX_FRAMES = 12
 """live audio waiting at most; more means that the two clocks drift or packets came in a burst"""
 _MAX_TRACKS = 64
@@ -206,7 +206,7 @@ class Playout:
         if track.waiting == 0 and not track.finished:
             track.starved += 1
             if track.starved * FRAME_S > _STALL_S:
-                self._remove(track, "played")
+                self._remove(track, "skipped")
             return None
         frame = _take(track)
         if track.finished and track.waiting == 0:

@@ -34,7 +34,7 @@ class ToneRecogniser:
     """"Hears" the loudest frequency: text is ``said <Hz> for <tenths of a second>``.
 
     Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
-    6300 returns garbage, 6400 raises.
+    6300 returns garbage, 6400 raises; 5500 Hz is never translated.
     """
 
     capabilities = RecogniserCapabilities(
@@ -66,9 +66,11 @@ class ToneRecogniser:
         wanted = request.translate_into
         if request.translate_when is not None and language not in request.translate_when:
             wanted = ()
+        tag = "" if hertz == 5500 else "[{}] "
         return Recognition(
-            text, language, 1.0, 1.0, 0.0, {t: f"[{t}] {text}" for t in wanted if t != language}
-        )
+            text, language, 1.0, 1.0, 0.0,
+            {t: tag.format(t) + text for t in wanted if t != language},
+        )  # fmt: skip
 
 
 class TagTranslator:

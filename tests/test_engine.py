@@ -62,6 +62,12 @@ async def test_speech_translation_serves_what_text_translation_cannot(engine):
     assert texts["en"].startswith("[en] said") and texts["fr"].startswith("[fr] [en] said")
 
 
+async def test_a_recogniser_that_does_not_translate_is_made_up_for(engine):
+    messages = await process(engine, utterance(5500), {"en": None})
+    texts = [m.text for m in messages if isinstance(m, Translation)]
+    assert texts[0].startswith("[en] said 5500"), "translated as text instead"
+
+
 async def test_silence_yields_an_empty_transcript_and_nothing_else(engine):
     silent = Utterance("u", "m", Audio(np.zeros(16000, np.float32), 16000), 0.0, 1.0, "fr")
     messages = await process(engine, silent, {"en": "en-0"})

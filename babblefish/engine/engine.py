@@ -167,6 +167,12 @@ class Engine:
                 translations.append(Translation(utterance.id, target, text, quality, False))
         return transcript, translations
 
+    def translates_text(self, source: str, target: str) -> bool:
+        """Whether ``translate`` serves this pair."""
+        return self.translator is not None and (
+            (source, target) in self.translator.capabilities.pairs
+        )
+
     async def translate(
         self, text: str, source: str, target: str, priority: Priority = Priority.NOW
     ) -> str:

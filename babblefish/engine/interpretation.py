@@ -7,6 +7,7 @@ a stage is checked here before anybody sees it: a model that returns garbage bec
 from __future__ import annotations
 
 import asyncio
+import difflib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _SECONDS_PER_CHARACTER = 0.6
 """speech slower than this is a synthesiser gone wrong; CJK characters are whole syllables"""
+_SAME = 0.85
+"""similarity from which a "translation" is the original; related languages stay below"""
 
 
 def checked_recognition(value: Any) -> Recognition:
@@ -68,6 +71,11 @@ def checked_speech(samples: Any, text: str, speed: float) -> np.ndarray:
     ):
         return samples.astype(np.float32, copy=False)
     raise SynthesisError("bad_output", "The voice returned something that is no speech.")
+
+
+def _is_untranslated(text: str, original: str) -> bool:
+    """Whether a recogniser asked to translate has merely written down what was said."""
+    return difflib.SequenceMatcher(None, text.casefold(), original.casefold()).ratio() > _SAME
 
 
 class Interpretation:
@@ -160,8 +168,13 @@ class Interpretation:
             )
         pivot = route.through or target
         text = heard.translations.get(pivot)
-        if text is None:
-            raise TranslationError("bad_output", "The recogniser returned no translation.")
+        if text is None or _is_untranslated(text, heard.text):
+            if self._engine.translates_text(heard.language, target):
+                return await self._engine.translate(
+                    heard.text, heard.language, target, priority=self._priority
+                )
+            if text is None:
+                raise TranslationError("bad_output", "The recogniser returned no translation.")
         if pivot == target:
             return text
         return await self._engine.translate(text, pivot, target, priority=self._priority)

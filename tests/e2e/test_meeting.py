@@ -31,7 +31,7 @@ def ear(weights_dir):
 
     def transcribe(samples: np.ndarray, language: str) -> str:
         request = RecognitionRequest(language, language_fixed=True)
-        return recogniser.transcribe(samples[-14 * EAR_RATE :], request).text
+        return recogniser.transcribe(_without_pauses(samples)[-14 * EAR_RATE :], request).text
 
     return transcribe
 
@@ -87,6 +87,15 @@ def test_two_browsers_understand_each_other(server, speech, ear, tmp_path):
             assert agreement(line.locator(".original").inner_text(), said) == 1.0
             assert not pierre.outside and not dan.outside and not zoe.outside
             dan.page.locator("#leave").click()
+
+
+def _without_pauses(samples: np.ndarray) -> np.ndarray:
+    """A busy machine leaves long pauses between clauses, which say nothing about the words."""
+    size = EAR_RATE // 10
+    parts = [samples[i : i + size] for i in range(0, len(samples) - size, size)]
+    loud = [rms(part) > 0.004 for part in parts]
+    kept = [p for i, p in enumerate(parts) if any(loud[max(0, i - 2) : i + 3])]
+    return np.concatenate(kept) if kept else samples
 
 
 def _voiced_level(samples: np.ndarray) -> float:
