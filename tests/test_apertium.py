@@ -14,7 +14,7 @@ from babblefish.errors import TranslationError
 
 @pytest.fixture(scope="module")
 def translator():
-    translator = ApertiumTranslator(warm=[("en", "es")])
+    translator = ApertiumTranslator(warm=("en", "es"))
     if not translator.capabilities.pairs:
         pytest.fail("No Apertium language pair is installed. Run `make run`, or apt-get install "
                     "the packages of requirements-apt.txt.")  # fmt: skip

@@ -7,6 +7,7 @@ pair is offered to people are not its business.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import re
@@ -61,12 +62,17 @@ class ApertiumTranslator:
     def __init__(
         self,
         modes_dir: Path | str = MODES_DIR,
-        keep: int = 12,
+        keep: int = 16,
         timeout: float = 2.5,
         start_timeout: float = 6.0,
-        warm: Iterable[tuple[str, str]] = (("en", "es"), ("es", "en"), ("fr", "es"), ("es", "fr")),
+        warm: Iterable[str] = ("en", "es"),
     ) -> None:
-        """timeout, start_timeout: see ``Pipeline``. An installation without Apertium or without pairs serves no pair; nothing is raised."""
+        """Starts what the pairs of languages in ``warm`` need; others start when first used,
+        which takes some tenths of a second. A pipeline holds 40–650 MB, so at most ``keep`` live.
+
+        timeout, start_timeout: see ``Pipeline``. An installation without Apertium or without
+        pairs serves no pair; nothing is raised.
+        """
         self._modes = find_modes(Path(modes_dir)) if shutil.which("lt-proc") else {}
         self._paths = shortest_paths(self._modes)
         self._keep, self._timeouts = keep, (timeout, start_timeout)
@@ -74,9 +80,7 @@ class ApertiumTranslator:
         self.capabilities = TranslatorCapabilities(
             pairs={pair: quality(path) for pair, path in self._paths.items()}
         )
-        for pair in warm:
-            if pair in self._paths:
-                self.translate(["a"], *pair)
+        self._warm_up(warm)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See ``Translator.translate``; also TranslationError("unavailable")."""
@@ -97,6 +101,16 @@ class ApertiumTranslator:
     def __del__(self) -> None:
         if hasattr(self, "_pipelines"):
             self.close()
+
+    def _warm_up(self, warm: Iterable[str]) -> None:
+        paths = [self._paths.get(pair, ()) for pair in itertools.permutations(warm, 2)]
+        hops = {self._modes[hop] for path in paths for hop in itertools.pairwise(path)}
+        pipelines = [self._pipeline(mode) for mode in sorted(hops)]
+        for pipeline in pipelines:
+            pipeline.start()
+        for pipeline in pipelines:
+            with contextlib.suppress(TranslationError):  # reported when somebody needs it
+                pipeline.warm_up()
 
     def _text(self, text: str, path: Sequence[str]) -> str:
         text = text.replace("\0", "")

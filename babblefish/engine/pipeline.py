@@ -68,6 +68,19 @@ class Pipeline:
             f"Apertium's {self._name} does not answer. Check it with `apertium {self._name}`.",
         )
 
+    def start(self) -> None:
+        """Start the processes without waiting for them to be ready, which takes them a while."""
+        if not self._processes:
+            self._start()
+
+    def warm_up(self, timeout: float = 60.0) -> None:
+        """Wait until the processes answer. Raises TranslationError("unavailable")."""
+        usual, self._start_timeout = self._start_timeout, timeout
+        try:
+            self.translate("a")
+        finally:
+            self._start_timeout = usual
+
     def close(self) -> None:
         processes, self._processes, self._rest = self._processes, [], b""
         self._answered = False
