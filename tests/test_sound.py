@@ -6,8 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from babblefish.ui.rtc import Pace
-from babblefish.ui.sound import FRAME, RATE, SILENT_PACKET, Intake, OpusEncoder
+from babblefish.ui.sound import FRAME, RATE, SILENT_PACKET, Intake, OpusEncoder, Pace
 
 
 def tone(frames: int, hertz: float = 440.0) -> np.ndarray:

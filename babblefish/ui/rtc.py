@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import math
 import traceback
 import uuid
 from collections import deque
@@ -37,7 +36,7 @@ from babblefish.protocol import (
 )
 from babblefish.settings import Settings
 from babblefish.ui.sdp import narrow_offer
-from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, Intake, OpusTrack
+from babblefish.ui.sound import FRAME, RATE, Intake, OpusTrack, Pace
 
 if TYPE_CHECKING:
     from rooms.member import Link, Member
@@ -52,8 +51,6 @@ CONNECT_SECONDS = 20.0
 FAREWELL_SECONDS = 0.5
 """for last events to leave before the connection closes"""
 
-_RESYNC_SECONDS = 0.2
-_CATCH_UP_SECONDS = FRAME_SECONDS / 2
 _EVENTS_PER_SECOND, _EVENT_BURST, _EVENTS_TOO_MANY = 20.0, 60.0, 500
 _EARLY_EVENTS = 16
 _CHANNEL_FULL, _CHANNEL_STUCK = 256 * 1024, 1024 * 1024
@@ -79,25 +76,6 @@ def _report(what: str, error: Exception) -> None:
 def _nobody() -> Any:
     """The member of the handler that is only there to be copied."""
     return None
-
-
-class Pace:
-    """An absolute 20 ms schedule: no drift; after a delay, frames at double pace until the
-    schedule is met again; after a long one, a new schedule. All calls tick together, which
-    wakes the process once for all of them."""
-
-    def __init__(self) -> None:
-        self._due: float | None = None
-        self._sent = 0.0
-
-    def wait(self, now: float) -> float:
-        """Seconds to sleep before the next frame, given the loop's time."""
-        if self._due is None or now - self._due > _RESYNC_SECONDS:
-            self._due = math.ceil(now / FRAME_SECONDS) * FRAME_SECONDS
-        start = max(now, self._due, self._sent + _CATCH_UP_SECONDS)
-        self._due += FRAME_SECONDS
-        self._sent = start
-        return start - now
 
 
 class Allowance:

@@ -10,6 +10,7 @@ for an executor. Knows no rooms, members or signalling.
 from __future__ import annotations
 
 import fractions
+import math
 from collections.abc import Awaitable, Callable
 
 import av
@@ -26,12 +27,33 @@ TIME_BASE = fractions.Fraction(1, RATE)
 SILENT_PACKET = b"\xf8\xff\xfe"
 """20 ms of digital silence as mono Opus, in the mode ``OpusEncoder`` uses"""
 
+_RESYNC_SECONDS = 0.2
+_CATCH_UP_SECONDS = FRAME_SECONDS / 2
 _SETTLE_FRAMES = 10
 """silent frames still encoded after sound, so that the codec fades out as it would"""
 _HOLD_PACKETS = 3
 """newer packets that may wait for a missing one: 60 ms"""
 _RESTART_DISTANCE = 200
 _MAX_GAP = RATE
+
+
+class Pace:
+    """An absolute 20 ms schedule: no drift; after a delay, frames at double pace until the
+    schedule is met again; after a long one, a new schedule. All calls tick together, which
+    wakes the process once for all of them."""
+
+    def __init__(self) -> None:
+        self._due: float | None = None
+        self._sent = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds to sleep before the next frame, given the loop's time."""
+        if self._due is None or now - self._due > _RESYNC_SECONDS:
+            self._due = math.ceil(now / FRAME_SECONDS) * FRAME_SECONDS
+        start = max(now, self._due, self._sent + _CATCH_UP_SECONDS)
+        self._due += FRAME_SECONDS
+        self._sent = start
+        return start - now
 
 
 class OpusEncoder:
