@@ -119,7 +119,7 @@ class ScriptedLink(AbstractContextManager):
                 for caption in room.finals:
                     if caption.seq > after:
                         self.send(caption)
-            case Ping(number):
+            case Ping(number) if not room.deaf:
                 self.send(Pong(number))
             case Microphone(on):
                 member.microphone = on
@@ -161,6 +161,8 @@ class ScriptedRoom:
         self.code = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
         self.token, self.name, self.locked = secrets.token_urlsafe(18), name, False
         self.full = False
+        self.deaf = False
+        """answer no pings, as when packets vanish"""
         self.settings = RoomSettings()
         self.members: dict[str, ScriptedMember] = {}
         self.extras: list[Person] = []

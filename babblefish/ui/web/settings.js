@@ -15,7 +15,9 @@ export class Settings {
     Object.assign(this, { info, seat, speaker, hooks });
     this.dialog = $("settings");
     $("open-settings").onclick = () => this.dialog.showModal();
-    this.dialog.onclick = (event) => event.target === this.dialog && this.dialog.close();
+    this.dialog.onclick = (event) => {
+      if (event.target === this.dialog) this.dialog.close();
+    };
     this.reading();
     this.sound();
     this.languages();

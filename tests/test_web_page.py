@@ -1,0 +1,420 @@
+"""The phone page in a real browser over real WebRTC: joining, captions, talking, reconnecting."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, Playwright
+
+from babblefish.protocol import Lag, Microphone, OriginalLevel, Person, Resume, Retract, Speaking
+from babblefish.protocol import Voicing, Warn
+from tests.web_browser import (  # noqa: F401
+    INSECURE_HOST,
+    OpenPhone,
+    chromium,
+    launch,
+    phone,
+    playwright,
+    web,
+)
+from tests.web_server import WebServer
+
+pytestmark = pytest.mark.e2e
+
+_LOUDNESS = """async () => {
+  const context = new AudioContext();
+  const analyser = context.createAnalyser();
+  context.createMediaStreamSource(document.getElementById('sound').srcObject).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  for (let tries = 0; tries < 60; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    analyser.getFloatTimeDomainData(samples);
+    const peak = Math.max(...samples.map(Math.abs));
+    if (peak > 0.05) return peak;
+  }
+  return 0;
+}"""
+
+
+# --- joining ---
+
+
+def test_join_with_one_tap_speaks_and_hears(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    member = dan.member
+    assert (member.name, member.speaks, member.hears, member.microphone) == ("Dan", "en", "en", True)
+    assert isinstance(member.events[0], Resume)
+    assert dan.page.evaluate(_LOUDNESS) > 0.05
+    assert member.heard_peak > 100
+    assert dan.page.evaluate("document.getElementById('sound').paused") is False
+    dan.until_texts("#people .name bdi", ["Dan"])
+
+
+def test_join_with_the_keyboard_alone(phone: OpenPhone) -> None:  # noqa: F811
+    ana = phone(locale="es-MX").open()
+    ana.page.wait_for_selector("#join:not([hidden])")
+    ana.page.focus("#name")
+    ana.page.keyboard.type("Ana")
+    for _ in range(12):
+        ana.page.keyboard.press("Tab")
+        if ana.page.evaluate("document.activeElement.id") == "listen-only":
+            break
+    ana.page.keyboard.press("Space")
+    assert ana.page.is_checked("#listen-only")
+    ana.page.focus("#name")
+    ana.page.keyboard.press("Enter")
+    ana.connected()
+    assert (ana.member.name, ana.member.hears, ana.member.microphone) == ("Ana", "es", False)
+    assert ana.page.evaluate("document.documentElement.lang") == "es"
+
+
+def test_a_name_is_required_and_remembered(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().form("   ")
+    dan.page.click("#join-button")
+    assert dan.page.is_visible("#name-error")
+    assert dan.page.evaluate("document.activeElement.id") == "name"
+    dan.page.fill("#name", "Dan")
+    dan.page.keyboard.press("Enter")
+    dan.connected()
+    dan.page.click("#leave")
+    dan.state("left")
+    dan.page.get_by_role("button", name="Join again").click()
+    dan.page.wait_for_selector("#join:not([hidden])")
+    assert dan.page.input_value("#name") == "Dan"
+    assert dan.room.members == {}
+
+
+def test_the_form_says_what_a_language_lacks(phone: OpenPhone) -> None:  # noqa: F811
+    page = phone(locale="de-AT").open().page
+    page.wait_for_selector("#join:not([hidden])")
+    assert page.input_value("#hears") == "en"
+    assert page.input_value("#speaks") == "de"
+    assert "Deutsch kann man hier noch nicht hören" in page.inner_text("#pair-notes")
+    assert "Español" in page.inner_text("#speak-notes")
+    assert page.locator("#hears option[value=pl]").count() == 0
+    page.select_option("#hears", "ar")
+    assert "nur Untertitel" in page.inner_text("#pair-notes")
+    page.select_option("#hears", "it")
+    assert "einfach" in page.inner_text("#pair-notes")
+    page.select_option("#hears", "es")
+    assert "Polski" in page.inner_text("#pair-notes")
+
+
+def test_a_refused_microphone_is_explained_and_listening_offered(
+    phone: OpenPhone, playwright: Playwright, chromium: Browser  # noqa: F811
+) -> None:
+    dan = phone(mic=False).form()
+    dan.page.click("#join-button")
+    dan.page.wait_for_selector("#mic-problem:not([hidden])")
+    assert "blocked" in dan.page.inner_text("#mic-problem-title")
+    assert "allow the microphone" in dan.page.inner_text("#mic-problem-help")
+    dan.context.grant_permissions(["microphone"])
+    dan.page.click("#mic-retry")
+    dan.page.wait_for_selector("#mic-ok:not([hidden])")
+    dan.page.click("#join-button")
+    dan.connected()
+    assert dan.member.microphone is True
+
+
+def test_no_microphone_at_all(phone: OpenPhone, playwright: Playwright) -> None:  # noqa: F811
+    bare = launch(playwright)
+    try:
+        dan = phone(browser=bare).form()
+        dan.page.click("#join-button")
+        dan.page.wait_for_selector("#mic-problem:not([hidden])")
+        assert "No microphone" in dan.page.inner_text("#mic-problem-title")
+        dan.page.click("#mic-listen")
+        dan.page.click("#join-button")
+        dan.connected()
+        assert dan.member.microphone is False
+        dan.context.close()
+    finally:
+        bare.close()
+
+
+def test_without_https_people_can_still_listen(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().form(host=INSECURE_HOST)
+    assert "secure connection" in dan.page.inner_text("#mic-problem-title")
+    assert dan.page.get_attribute("#mic-problem-trust a", "href") == "/trust"
+    dan.page.click("#mic-listen")
+    dan.page.click("#join-button")
+    dan.connected()
+    assert dan.page.evaluate(_LOUDNESS) > 0.05
+
+
+def test_a_listener_can_take_the_microphone_later(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join(listen_only=True)
+    assert dan.page.evaluate(_LOUDNESS) > 0.05
+    assert "Listening only" in dan.page.inner_text("#talk")
+    assert dan.page.is_disabled("#talk")
+    dan.page.click("#mute")
+    dan.page.wait_for_selector(".bar.on-air")
+    dan.page.wait_for_timeout(600)
+    assert dan.member.microphone is True
+    assert dan.member.heard_peak > 100
+
+
+# --- captions ---
+
+
+def test_partials_are_replaced_by_their_final_and_kept_in_order(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.say("a", "Good mor", final=False)
+    dan.say("b", "Hola", final=False, name="Sofía", member="p3", color=3)
+    dan.until_texts(".caption .text", ["Good mor", "Hola"])
+    assert dan.page.locator(".caption.partial").count() == 2
+    dan.say("b", "Hello everyone.", name="Sofía", member="p3", color=3)
+    dan.until_texts(".caption .text", ["Hello everyone.", "Good mor"])
+    dan.say("a", "Good morning.")
+    dan.say("a", "Good morning to you.", final=False)
+    dan.until_texts(".caption .text", ["Hello everyone.", "Good morning."])
+    assert dan.page.locator(".caption.partial").count() == 0
+    dan.say("c", "Uh", final=False)
+    dan.until_texts(".caption .text", ["Hello everyone.", "Good morning.", "Uh"])
+    dan.send(Retract("c"))
+    dan.until_texts(".caption .text", ["Hello everyone.", "Good morning."])
+
+
+def test_the_original_shows_on_tap_in_its_own_direction(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.say(
+        "a", "Good morning.", name="ليلى", translated=True, synthetic=True, quality="basic",
+        original_text="صباح الخير", original_language="ar", original_direction="rtl",
+    )  # fmt: skip
+    text, original = dan.page.locator(".caption .text"), dan.page.locator(".caption .original")
+    text.wait_for()
+    assert (text.get_attribute("lang"), text.get_attribute("dir")) == ("en", "ltr")
+    assert not original.is_visible()
+    text.click()
+    assert original.is_visible()
+    assert (original.get_attribute("lang"), original.get_attribute("dir")) == ("ar", "rtl")
+    dan.page.get_by_role("button", name="Hide the original").press("Enter")
+    assert not original.is_visible()
+    assert "synthetic voice" in dan.page.inner_text(".caption .who")
+    assert "basic translation" in dan.page.inner_text(".caption .marks")
+    dan.send(Voicing("a", "playing"))
+    dan.page.wait_for_selector(".caption.playing")
+    dan.send(Voicing("a", "skipped"))
+    dan.page.wait_for_selector(".caption:not(.playing) .marks >> text=not spoken")
+
+
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 2'>",
+    "--> <!-- ]]> </p><style>*{display:none}</style>",
+    "\u202etxt.exe\u2066 \u200fשלום",
+    '"><svg onload=window.hacked=3>',
+]
+
+
+def test_promise_22_names_and_captions_are_inert(phone: OpenPhone, web: WebServer) -> None:  # noqa: F811
+    room = web.room(HOSTILE[0])
+    room.extras = [
+        Person(f"x{i}", text, "en", "en", i, True, True) for i, text in enumerate(HOSTILE)
+    ]
+    dan = phone(room).join(HOSTILE[1][:40])
+    for number, text in enumerate(HOSTILE):
+        dan.say(
+            f"u{number}", text, name=text, member=f"x{number}", translated=True,
+            original_text=text, original_language="en",
+        )  # fmt: skip
+    dan.send(Warn("custom", HOSTILE[1]))
+    dan.until_texts(".caption .text", HOSTILE)
+    dan.until_texts(".caption .who bdi", HOSTILE)
+    dan.until_texts(".caption .original", HOSTILE)
+    assert dan.texts("#people .name bdi")[1:] == HOSTILE
+    assert dan.page.inner_text("#room-name") == HOSTILE[0]
+    assert dan.page.inner_text(".toast") == HOSTILE[1]
+    assert dan.page.evaluate("window.hacked") is None
+    strange = ".caption img, .caption script, .caption style, #people img, .toast img, p svg[onload]"
+    assert dan.page.locator(strange).count() == 0
+    # The right-to-left override in a name moves nothing outside that name.
+    boxes = dan.page.evaluate(
+        "[...document.querySelectorAll('.caption .who')].map((who) => [who.querySelector('bdi'), "
+        "who.querySelector('time')].map((e) => e.getBoundingClientRect().left))"
+    )
+    name, time = boxes[3]
+    assert name < time
+
+
+def test_the_page_writes_no_markup_from_data() -> None:
+    from babblefish.ui.server import WEB
+
+    page = ["main", "room", "captions", "caption-view", "roster", "join", "states", "dom", "call"]
+    for name in page:
+        source = (WEB / f"{name}.js").read_text("utf-8")
+        for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert forbidden not in source, f"{name}.js uses {forbidden}"
+
+
+def test_scrolling_never_fights_the_reader(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    for number in range(40):
+        dan.say(f"u{number}", f"Sentence number {number} of a long meeting.", at=number * 100.0)
+    dan.until("document.querySelectorAll('.caption').length === 40")
+    at_end = "(b => b.scrollHeight - b.scrollTop - b.clientHeight < 2)(document.getElementById('captions'))"
+    dan.until(at_end)
+    dan.page.evaluate("document.getElementById('captions').scrollTop = 300")
+    dan.page.wait_for_selector("#newest:not([hidden])")
+    dan.say("late", "Something new.")
+    dan.say("later", "Still being s", final=False)
+    dan.until_texts("#newest-count", ["1"])
+    assert dan.page.evaluate("document.getElementById('captions').scrollTop") == 300
+    dan.page.click("#newest")
+    dan.until(at_end)
+    assert dan.page.is_hidden("#newest")
+    dan.say("last", "And another one.")
+    dan.until_texts(".caption:nth-last-child(2) .text", ["And another one."])
+    dan.until(at_end)
+
+
+def test_a_long_meeting_keeps_the_page_small(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+
+    def talk() -> None:
+        for number in range(800):
+            dan.room.say(f"u{number}", f"Sentence {number}.")
+
+    dan.web.do(talk)
+    dan.until("document.querySelector('.caption:last-child .text')?.textContent === 'Sentence 799.'")
+    assert dan.page.locator(".caption").count() <= 600
+
+
+def test_screen_readers_get_finished_captions_when_asked(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.say("a", "Not announced.")
+    dan.page.click("#open-settings")
+    dan.page.check("#live-log")
+    dan.page.keyboard.press("Escape")
+    dan.say("b", "Half a", final=False)
+    dan.say("b", "Half a sentence.")
+    dan.until_texts("#log[role=log][aria-live=polite] p", ["Pierre: Half a sentence."])
+
+
+# --- talking ---
+
+
+def test_mute_and_hold_to_talk(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+
+    def microphone() -> list[bool]:
+        dan.page.wait_for_timeout(450)
+        return [event.on for event in dan.member.events if isinstance(event, Microphone)]
+
+    assert microphone() == [True]
+    dan.page.click("#mute")
+    assert dan.page.get_attribute("#mute", "aria-pressed") == "true"
+    assert microphone() == [True, False]
+    dan.page.focus("#captions")
+    dan.page.keyboard.down("Space")
+    assert "Talking" in dan.page.inner_text("#talk")
+    dan.page.keyboard.up("Space")
+    assert microphone() == [True, False, True, False]
+    dan.page.hover("#talk")
+    dan.page.mouse.down()
+    assert microphone()[-1] is True
+    dan.page.mouse.up()
+    assert microphone()[-1] is False
+    # A control that has the focus keeps its space bar.
+    dan.page.focus("#open-settings")
+    dan.page.keyboard.press("Space")
+    assert dan.page.is_visible("#settings")
+    assert len(microphone()) == 6
+
+
+def test_levels_languages_and_lag(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.send(Lag(4.2))
+    dan.page.wait_for_selector("#lag >> text=4 s behind")
+    dan.send(Lag(0.0))
+    dan.page.wait_for_selector("#lag", state="hidden")
+    dan.page.click("#open-settings")
+    assert dan.page.input_value("#original-level") == "20"
+    dan.page.fill("#original-level", "45")
+    dan.page.fill("#volume", "30")
+    dan.page.fill("#text-size", "4")
+    dan.page.select_option("#room-hears", "fr")
+    dan.page.wait_for_timeout(400)
+    assert dan.page.evaluate("document.getElementById('sound').volume") == pytest.approx(0.3)
+    assert [e.level for e in dan.member.events if isinstance(e, OriginalLevel)][-1] == 0.45
+    assert dan.member.hears == "fr"
+    assert dan.page.evaluate("document.documentElement.classList.contains('size-4')")
+    dan.send(Speaking(dan.member.id, True))
+    dan.page.wait_for_selector(".person.speaking")
+
+
+# --- connection ---
+
+
+def test_a_dead_connection_resumes_as_the_same_person(phone: OpenPhone, web: WebServer) -> None:  # noqa: F811
+    dan = phone().join()
+    member = dan.member
+    dan.say("a", "Before.")
+    dan.say("b", "Never fin", final=False)
+    dan.until_texts(".caption .text", ["Before.", "Never fin"])
+    dan.page.route("**/offer", lambda route: route.abort())
+    web.drop(member)
+    dan.page.wait_for_selector("#banner:not([hidden]) >> text=Connection lost")
+    assert dan.texts(".caption .text")[0] == "Before."
+    dan.say("c", "Missed.")
+    dan.page.wait_for_selector("#banner-button:not([hidden])")
+    dan.until("document.getElementById('banner-text').textContent.includes('Trying again in')")
+    dan.page.unroute("**/offer")
+    dan.page.click("#banner-button")
+    dan.connected()
+    dan.until_texts(".caption .text", ["Before.", "Missed."])
+    assert list(dan.room.members.values()) == [member]
+    assert member.links == 2
+    assert [e.after for e in member.events if isinstance(e, Resume)] == [0, 1]
+    assert dan.page.is_hidden("#banner")
+    assert dan.page.evaluate(_LOUDNESS) > 0.05
+
+
+def test_a_silent_connection_is_noticed(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.room.deaf = True
+    dan.page.wait_for_selector('#room:not([data-link="connected"])', timeout=12000)
+    dan.room.deaf = False
+    dan.connected()
+    assert dan.member.links == 2
+
+
+def test_an_expired_seat_is_taken_again(phone: OpenPhone, web: WebServer) -> None:  # noqa: F811
+    dan = phone().join()
+    dan.say("a", "Before.")
+    member = dan.member
+    web.do(lambda: dan.room.members.clear())
+    web.drop(member)
+    dan.until("document.querySelector('#room').dataset.link !== 'connected'")
+    dan.connected()
+    assert dan.member is not member
+    assert dan.member.name == "Dan"
+    dan.until_texts(".caption .text", ["Before."])
+
+
+def test_a_reload_returns_to_the_seat(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join(listen_only=True)
+    member = dan.member
+    dan.say("a", "Before.")
+    dan.page.reload()
+    dan.connected()
+    assert list(dan.room.members.values()) == [member]
+    dan.until_texts(".caption .text", ["Before."])
+
+
+def test_a_second_tab_replaces_the_first(phone: OpenPhone) -> None:  # noqa: F811
+    dan = phone().join(listen_only=True)
+    first, seat = dan.page, dan.page.evaluate("({...sessionStorage})")
+    second = dan.context.new_page()
+    second.add_init_script(
+        f"if (!sessionStorage.length) Object.assign(sessionStorage, {seat!r})"
+    )
+    second.goto(dan.web.link(dan.room))
+    dan.state("replaced")
+    assert len(dan.room.members) == 1
+    # Nobody has touched the second tab: the browser lets it play after a tap only.
+    second.click("#tap-to-hear")
+    second.wait_for_selector("#tap-to-hear", state="hidden")
+    assert second.evaluate(_LOUDNESS) > 0.05
+    first.get_by_role("button", name="Continue here").click()
+    dan.connected()
+    second.wait_for_selector('#state[data-state="replaced"]')
