@@ -183,7 +183,7 @@ class Caption:
     direction: Literal["ltr", "rtl"]
     final: bool
     seq: int = 0
-    """1, 2, 3 … per room, finals only; 0 on partials"""
+    """increases with every final of the room; 0 on partials"""
     original_text: str = ""
     original_language: str = ""
     original_direction: Literal["ltr", "rtl"] = "ltr"

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from babblefish.engine.profiles import choose, plan_threads
-from babblefish.errors import SettingsError
+from babblefish.engine.profiles import choose, installed_profile, plan_threads
+from babblefish.errors import SettingsError, WeightsError
 from babblefish.settings import Settings, load_settings
 
 
@@ -32,6 +32,11 @@ def test_an_unknown_profile_is_refused_with_the_known_ones():
     with pytest.raises(SettingsError, match="compact"):
         choose(Settings(profile="nonsense"))
     assert choose(Settings(profile="auto")).name == "compact"
+
+
+def test_promise_11_a_profile_without_weights_names_the_fix(tmp_path):
+    with pytest.raises(WeightsError, match="make setup"):
+        installed_profile(Settings(weights_dir=tmp_path))
 
 
 def test_bad_settings_name_the_option_that_is_wrong():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from babblefish.engine import models
 from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
@@ -122,3 +123,11 @@ def choose(settings: Settings) -> Profile:
         known = ", ".join(["auto", *PROFILES])
         raise SettingsError("profile", f"There is no profile of that name. Known: {known}.")
     return PROFILES[name](settings.weights_dir, settings.threads or available_cores())
+
+
+def installed_profile(settings: Settings) -> Profile:
+    """``choose``, with its weights verified. Raises SettingsError, or WeightsError that names
+    the fix."""
+    profile = choose(settings)
+    models.verify(profile.name, settings.weights_dir)
+    return profile

@@ -166,11 +166,11 @@ def run(settings: Settings) -> None:
     Raises BabbleFishError when the server cannot start.
     """
     from babblefish.engine.engine import Engine
-    from babblefish.engine.profiles import choose
+    from babblefish.engine.profiles import installed_profile
     from babblefish.ui.admin import mount_admin
     from rooms.hub import Hub
 
-    engine = Engine(choose(settings))
+    engine = Engine(installed_profile(settings))
     serve(settings, Hub(settings, engine), engine, mount_admin)
 
 
