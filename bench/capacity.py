@@ -1,0 +1,146 @@
+"""How much a server carries: many listeners of one language, several people talking at once.
+
+Figures are CPU seconds of the server's processes and the delay of each translation over time;
+a delay that grows shows that the machine cannot keep up. Rooms beyond the first are opened on
+the host's page by hand; here everybody is in the room that the server opens by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from bench.client import Phone
+from bench.clips import Clip
+from bench.conversation import PATIENCE_S, Observation, Turn, observe, speak, take_turn
+from bench.measures import growth_per_minute, ratio, summary
+from bench.server import Meter, RoomLink
+
+_PAUSE_S = 2.5
+"""between the utterances of one of several speakers"""
+
+
+async def listeners(
+    base: str, link: RoomLink, meter: Meter, clips: Sequence[Clip], hears: str,
+    numbers: Sequence[int], report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """The same clips once for each number of listeners of one language: what they cost."""
+    found: dict[str, Any] = {}
+    for number in numbers:
+        found[str(number)] = await _audience(base, link, meter, clips, hears, number)
+        cost = found[str(number)]
+        report(
+            f"{number} listeners of one language: engine {cost['engine_cpu_s']:.1f} s CPU, "
+            f"server {cost['server_cpu_s']:.1f} s CPU"
+        )
+    few, many = found[str(min(numbers))], found[str(max(numbers))]
+    found["engine_cost_ratio"] = ratio(many["engine_cpu_s"], few["engine_cpu_s"])
+    return found
+
+
+async def _audience(
+    base: str, link: RoomLink, meter: Meter, clips: Sequence[Clip], hears: str, number: int
+) -> dict[str, Any]:
+    language = clips[0].language
+    async with AsyncExitStack() as stack:
+        speaker = await stack.enter_async_context(Phone(base, link, "Speaker", language, language))
+        audience = [
+            await stack.enter_async_context(
+                Phone(base, link, f"Listener {n}", "auto", hears, microphone=False)
+            )
+            for n in range(number)
+        ]
+        await asyncio.sleep(1.0)
+        mark = meter.mark()
+        turns = [await take_turn(speaker, audience, clip.varied(n)) for n, clip in enumerate(clips)]
+        usage = meter.since(mark)
+        seen = [observe(turn, phone) for turn in turns for phone in audience]
+    return {
+        "engine_cpu_s": usage.cpu_seconds["engine"],
+        "server_cpu_s": usage.cpu_seconds["server"],
+        "cpu_percent": usage.cpu_percent,
+        "speech_end_to_audio_s": summary(o.to_sound for o in seen),
+        "unheard": sum(o.to_sound is None for o in seen),
+    }
+
+
+async def participants(
+    base: str, link: RoomLink, meter: Meter, speaking: Sequence[Sequence[Clip]], number: int,
+    seconds: float, report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """``number`` people with microphones, of whom one a list of clips talks, all at once.
+
+    The people who do not talk hear the languages of those who do, in turn; so each utterance is
+    wanted in the languages of all other speakers.
+    """
+    languages = [clips[0].language for clips in speaking]
+    async with AsyncExitStack() as stack:
+        people = [
+            await stack.enter_async_context(
+                Phone(base, link, f"Person {n}", *[languages[n % len(languages)]] * 2)
+            )
+            for n in range(number)
+        ]
+        await asyncio.sleep(1.0)
+        mark = meter.mark()
+        talks = await asyncio.gather(
+            *(_talk(people[n], clips, seconds, n * _PAUSE_S) for n, clips in enumerate(speaking))
+        )
+        usage = meter.since(mark)
+        seen = _heard([turn for talk in talks for turn in talk], people)
+        late = max(phone.latest for phone in people)
+    figures = _lag(seen)
+    report(
+        f"{number} people, {len(speaking)} talking: sound after "
+        f"{figures['speech_end_to_audio_s']['p50']} s, growing "
+        f"{figures['lag_growth_s_per_minute']} s a minute, {usage.cpu_percent} % CPU"
+    )
+    return figures | {
+        "participants": number,
+        "speaking": len(speaking),
+        "cpu_percent": usage.cpu_percent,
+        "server_cpu_percent": round(100 * usage.cpu_seconds["server"] / usage.seconds, 1),
+        "client_delay_s": round(late, 3),
+    }
+
+
+async def _talk(speaker: Phone, clips: Sequence[Clip], seconds: float, wait: float) -> list[Turn]:
+    await asyncio.sleep(wait)
+    loop = asyncio.get_running_loop()
+    end, turns = loop.time() + seconds, []
+    while loop.time() < end or len(turns) < 2:
+        turn = await speak(speaker, clips[len(turns) % len(clips)].varied(len(turns)))
+        turns.append(turn)
+        await asyncio.sleep(_PAUSE_S)
+    await asyncio.sleep(PATIENCE_S)
+    for turn, following in itertools.pairwise(turns):
+        turn.until = following.begun
+    return turns
+
+
+def _heard(turns: Sequence[Turn], people: Sequence[Phone]) -> list[Observation]:
+    return [
+        observe(turn, person, with_sound=False)
+        for turn in turns
+        for person in people
+        if person is not turn.speaker and person.hears != turn.clip.language
+    ]
+
+
+def _lag(seen: Sequence[Observation]) -> dict[str, Any]:
+    """Delays by when translations began to play, which the server announces as they do."""
+    delays = [
+        (o.turn.last_voiced, o.playing_at - o.turn.last_voiced)
+        for o in seen if o.playing_at is not None
+    ]  # fmt: skip
+    return {
+        "speech_end_to_audio_s": summary(delay for _, delay in delays),
+        "lag_growth_s_per_minute": growth_per_minute(
+            [moment for moment, _ in delays], [delay for _, delay in delays]
+        ),
+        "unheard": sum(o.playing_at is None for o in seen),
+        "expected": len(seen),
+    }

@@ -1,0 +1,157 @@
+"""How good the words are: transcripts, translations, synthesised speech, and silence kept.
+
+What a room did with the clips is compared with ``app.py file`` and with faster-whisper's defaults
+on the same clips; what listeners heard is recognised again and compared with the captions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from babblefish.audio import resample, to_float32, to_int16
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.protocol import Caption
+from babblefish.settings import Settings
+from bench.baseline import Whisper
+from bench.client import Phone
+from bench.clips import RATE, SENT_RATE, Clip
+from bench.conversation import Observation, observe, take_turn
+from bench.measures import WordErrors, chrf, match, word_errors, words
+from bench.server import RoomLink
+from bench.sounds import no_speech
+
+_AFTER_SOUND_S = 3.0
+
+
+async def other_languages(
+    base: str, link: RoomLink, clips: Sequence[Clip], hears: str
+) -> list[Observation]:
+    """Each clip once, by a speaker of its language."""
+    seen = []
+    async with Phone(base, link, "Listener", hears, hears, microphone=False) as listener:
+        for clip in clips:
+            name = f"Speaker of {clip.language}"
+            async with Phone(base, link, name, clip.language, clip.language) as speaker:
+                turn = await take_turn(speaker, [listener], clip)
+                seen.append(observe(turn, listener))
+    return seen
+
+
+async def false_words(base: str, link: RoomLink, hears: str) -> dict[str, Any]:
+    """Words captioned and seconds of translation heard while nobody speaks, sound by sound."""
+    loop = asyncio.get_running_loop()
+    sounds = no_speech()
+    async with AsyncExitStack() as stack:
+        listener = await stack.enter_async_context(
+            Phone(base, link, "Listener", hears, hears, microphone=False)
+        )
+        makers = {
+            name: await stack.enter_async_context(Phone(base, link, name, "en", "en"))
+            for name in sounds
+        }
+        begun = loop.time()
+        said = [makers[name].say(_sent(sound)) for name, sound in sounds.items()]
+        for spoken in said:
+            await spoken.finished.wait()
+        await asyncio.sleep(_AFTER_SOUND_S)
+        captions = [c for _, c in listener.between(Caption, begun, loop.time()) if c.final]
+        audible = listener.recording.seconds_audible(begun, loop.time())
+    counts = {
+        name: sum(len(words(c.text)) for c in captions if c.member == phone.member)
+        for name, phone in makers.items()
+    }
+    return {"words": counts, "words_in_all": sum(counts.values()), "heard_s": round(audible, 2)}
+
+
+def _sent(samples: np.ndarray) -> np.ndarray:
+    return to_int16(resample(samples, RATE, SENT_RATE))
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+def room_words(observations: Sequence[Observation]) -> dict[str, Any]:
+    """Word error rate and chrF of what the room made of clips that have references."""
+    errors, pairs = WordErrors(), []
+    for seen in observations:
+        clip = seen.turn.clip
+        if clip.transcript is not None:
+            errors += match(clip.transcript, seen.texts, clip.language).errors
+        reference = clip.translations.get(seen.hears)
+        if reference and seen.translated:
+            pairs.append((" ".join(seen.translated), reference))
+    return {
+        "wer": errors.rate,
+        "wer_words": errors.of,
+        "chrf": chrf(pairs),
+        "chrf_sentences": len(pairs),
+    }
+
+
+def weighted_errors(transcripts: dict[str, str], observations: Sequence[Observation]) -> WordErrors:
+    """Errors of ``transcripts`` (clip name → text) over the very turns that the room had."""
+    total = WordErrors()
+    for seen in observations:
+        clip = seen.turn.clip
+        if clip.transcript is not None and clip.name in transcripts:
+            total += word_errors(clip.transcript, transcripts[clip.name], clip.language)
+    return total
+
+
+def faster_whisper_transcripts(whisper: Whisper, clips: Sequence[Clip]) -> dict[str, str]:
+    """clip name → what faster-whisper's defaults recognise, told the language."""
+    return {clip.name: whisper.text(clip.samples, clip.language) for clip in clips}
+
+
+def file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[str, str]:
+    """clip name → what ``app.py file --from`` recognises."""
+    return asyncio.run(_file_transcripts(settings, clips))
+
+
+async def _file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[str, str]:
+    from babblefish.engine.engine import Engine
+    from babblefish.engine.profiles import choose
+    from babblefish.ui.files import interpret_file
+
+    engine, found = Engine(choose(settings)), {}
+    await engine.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for clip in clips:
+                path = Path(folder) / "clip.wav"
+                soundfile.write(path, clip.samples, RATE)
+                result = await interpret_file(
+                    engine, path, clip.language, [], Path(folder) / "out",
+                    lambda line: None, lambda done, of: None,
+                )  # fmt: skip
+                found[clip.name] = " ".join(line.transcript for line in result.lines)
+    finally:
+        await engine.close()
+    return found
+
+
+def round_trip(
+    whisper: Whisper, observations: Sequence[Observation], most: int,
+    report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Recognise what listeners heard and compare it with the captions they read."""
+    errors, done = WordErrors(), 0
+    for seen in observations:
+        if done == most:
+            break
+        if seen.sound is None or len(seen.translated) != 1:
+            continue
+        heard = resample(to_float32(seen.sound), SENT_RATE, SPEECH_RATE)
+        text = whisper.text(heard, seen.hears)
+        errors += word_errors(seen.translated[0], text, seen.hears)
+        done += 1
+    report(f"synthesised speech recognised again: word error rate {errors.rate}")
+    return {"wer": errors.rate, "utterances": done}
