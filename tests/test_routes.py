@@ -1,0 +1,63 @@
+"""Which way a sentence takes, and what is said about its quality."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from babblefish.engine.apertium import ApertiumTranslator
+from babblefish.engine.routes import Route, by_text, plan
+from babblefish.engine.stages import RecogniserCapabilities, TranslatorCapabilities
+
+RECOGNISER = RecogniserCapabilities(
+    frozenset({"en", "es", "fr", "it", "pt", "de", "pl"}), frozenset({"en"}), 30.0
+)
+TRANSLATOR = TranslatorCapabilities(
+    {("es", "en"): "basic", ("en", "es"): "basic", ("fr", "es"): "basic", ("es", "pt"): "good"}
+)
+RESULTS = Path(__file__).parents[1] / "bench" / "results" / "translation_routes.json"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "route"),
+    [
+        ("fr", "fr", Route("text", "good")),
+        ("es", "en", Route("speech", "basic")),
+        ("de", "en", Route("speech", "basic")),
+        ("en", "es", Route("text", "basic")),
+        ("fr", "es", Route("text", "basic")),
+        ("es", "pt", Route("text", "good")),
+        ("de", "es", Route("speech", "basic", through="en")),
+        ("en", "de", None),
+        ("de", "fr", None),
+        ("tlh", "en", None),
+    ],
+)
+def test_the_way_of_a_pair(source, target, route):
+    assert plan(source, target, RECOGNISER, TRANSLATOR) == route
+
+
+def test_without_a_text_translator_only_english_can_be_reached():
+    assert plan("fr", "en", RECOGNISER, None) == Route("speech", "basic")
+    assert plan("fr", "es", RECOGNISER, None) is None
+    deaf = RecogniserCapabilities(RECOGNISER.languages, frozenset(), 30.0)
+    assert plan("de", "es", deaf, TRANSLATOR) is None
+
+
+def test_drafts_may_ask_for_the_quick_way():
+    assert by_text("es", "en", TRANSLATOR) == Route("text", "basic")
+    assert by_text("de", "en", TRANSLATOR) is None
+    assert by_text("es", "en", None) is None
+
+
+def test_routes_follow_the_committed_measurement():
+    translator = ApertiumTranslator(warm=()).capabilities
+    for row in json.loads(RESULTS.read_text()):
+        text, speech = row["text_of_transcript"], row["speech"]
+        route = plan(row["source"], row["target"], RECOGNISER, translator)
+        if text is None and speech is None:
+            assert route is None, row
+        elif text is not None and speech is not None:
+            assert route.kind == ("text" if text > speech else "speech"), row
