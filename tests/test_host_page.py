@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zxingcpp
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -300,6 +301,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme)
     page = visitor.page
     page.goto(f"{server.base}/admin-login")
+    check_accessible(page)
     shoot(page, f"host_login_{scheme}")
     visitor.sign_in()
     shoot(page, f"host_empty_{scheme}")
@@ -310,12 +312,13 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     join(server, "Dan", "en", hears="fr", connect=False)
     join(server, "Marek Wiśniewski", "pl", hears="pl", microphone=False)
     join(server, "ليلى", "auto", hears="ar")
-    expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
+    page.get_by_role("button", name="Board meeting").click()
     expect(page.locator(".bf-people li")).to_have_count(4)
     assert decode(page, ".bf-qr").endswith(room.token)
     shoot(page, f"host_room_{scheme}")
     page.get_by_text("Settings of this room").click()
     page.wait_for_timeout(400)
+    check_accessible(page)
     shoot(page, f"host_settings_{scheme}", (PHONE,))
     page.get_by_role("button", name="Close room").click()
     shoot(page, f"host_dialog_{scheme}", (PHONE,))
@@ -325,13 +328,21 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     trace(room, "Dan", None, outcome="worker_died", targets=(), stages_ms={"recognise": 120.0})
     page.get_by_role("tab", name="Live trace").click()
     expect(page.locator(".bf-trace tbody tr")).to_have_count(4)
+    check_accessible(page)
     shoot(page, f"host_trace_{scheme}")
     page.goto(f"{server.base}/admin/projector/{room.code}")
     expect(page.get_by_role("heading", name="Board meeting")).to_be_visible()
+    check_accessible(page)
     shoot(page, f"host_projector_{scheme}")
     visitor.context.close()
     close_rooms(server)
     assert visitor.outside == []
+
+
+def check_accessible(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == [], [(v["id"], v["nodes"][0]["html"]) for v in serious]
 
 
 def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> None:
@@ -343,6 +354,18 @@ def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> N
         page.screenshot(path=SHOTS / f"{name}_{kind}.png", full_page=kind == "phone")
 
 
+def test_a_server_that_went_away_is_said_and_the_page_recovers(
+    visitor: Visitor, server: HostServer
+) -> None:
+    page = visitor.page
+    visitor.context.set_offline(True)
+    expect(page.get_by_text("The server does not answer")).to_be_visible(timeout=10_000)
+    server.call(server.hub.create, "Meanwhile")
+    visitor.context.set_offline(False)
+    expect(page.get_by_role("heading", name="Meanwhile")).to_be_visible(timeout=15_000)
+    visitor.problems.clear()  # the browser's own words for it
+
+
 def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
     other = visitor.open()
     other.goto(f"{server.base}/admin")
@@ -351,3 +374,13 @@ def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
     expect(visitor.page.get_by_role("heading", name="Host sign-in")).to_be_visible()
     expect(other.get_by_role("heading", name="Host sign-in")).to_be_visible()
     visitor.problems.clear()  # Gradio reports the refusal that sent the other page away
+
+
+def test_stopping_with_an_open_page_is_quiet(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    with host_server() as brief:
+        visitor = Visitor(browser, brief)
+        visitor.sign_in()
+    visitor.context.close()
+    assert "Traceback" not in caplog.text

@@ -6,6 +6,7 @@ It does not know how sessions are made, nor what the pages show.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
@@ -117,9 +118,28 @@ class AdminGuard:
                 await self._page(scope, receive, send)
         elif _OWN_PATHS.fullmatch(path) or _GRADIO_PATHS.fullmatch(path):
             keep = "private, max-age=86400" if path.startswith("/assets/") else "no-store"
-            await self._app(scope, receive, _dressed(send, ADMIN_CSP, keep))
+            await self._serve(scope, receive, _dressed(send, ADMIN_CSP, keep))
         else:
             await _error(send, 404, "not_found", "There is nothing here.")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Gradio answer. Its event streams are open when the server stops, which cancels
+        them after a while; they end then without a traceback in the host's terminal."""
+        state = "waiting"
+
+        async def noted(message: Message) -> None:
+            nonlocal state
+            starts = message["type"] == "http.response.start"
+            state = "open" if starts or message.get("more_body", False) else "complete"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if state == "waiting":
+                await _error(send, 503, "stopping", "The server stops.")
+            elif state == "open":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gradio's page, without its links to other servers and with our style and script."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.themes import Base
 
 from babblefish.settings import Settings
 from babblefish.ui.host.links import Links
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-_TOP = """<header class="bf-top"><p class="bf-brand">BabbleFish <span>host</span></p>
+_TOP = """<header class="bf-top"><h1 class="bf-brand">BabbleFish <span>host</span></h1>
 <form method="post" action="/admin-logout"><button class="bf-button bf-quiet">Sign out</button>
 </form></header>"""
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """System fonts only: nothing is fetched."""
-    base = gr.themes.Base(
+    base = Base(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO,
         radius_size="lg",
     )  # fmt: skip

@@ -82,7 +82,7 @@ class Desk:
 def parse_action(message: str) -> tuple[str, str, str]:
     """(do, room code, member id) of a message of host.js. Raises RoomError("action")."""
     try:
-        body = json.loads(message) if len(message) <= _MAX_ACTION else None
+        body = json.loads(message if len(message) <= _MAX_ACTION else "")
         values = tuple(body[key] for key in ("do", "room", "member"))
     except (ValueError, TypeError, KeyError, RecursionError):
         values = ()
@@ -100,7 +100,8 @@ class _Parts:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.components: dict[str, gr.blocks.Block] = {}
+        self.components: dict[str, Any] = {}
+        """part of the page → Gradio component"""
 
     def wanted(self, screen: Screen) -> dict[str, Any]:
         """Part → the keyword arguments of its update, for the state of things now."""
@@ -188,7 +189,7 @@ def _room_panel(parts: _Parts) -> None:
                 shown["share"] = gr.HTML(padding=False)
                 shown["address"] = gr.Dropdown(
                     label="Address in the QR code", info="Choose the network the phones are in.",
-                    filterable=False, visible=False,
+                    filterable=False, visible=False, elem_classes="bf-address",
                 )  # fmt: skip
             with gr.Column(scale=1, min_width=300):
                 shown["people"] = gr.HTML(padding=False)

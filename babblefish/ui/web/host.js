@@ -99,3 +99,18 @@ window.fetch = async (...request) => {
   }
   return answer;
 };
+
+// What was shown may be old once the server was away: say so, and load the page anew after.
+const PING_MS = 3000;
+let lost = null;
+setInterval(async () => {
+  try {
+    await fetchBefore("/health", { cache: "no-store", signal: AbortSignal.timeout(PING_MS) });
+    if (lost) location.reload();
+  } catch {
+    if (lost) return;
+    lost = make("div", "The server does not answer. Trying again…", "bf-lost");
+    lost.setAttribute("role", "alert");
+    document.body.append(lost);
+  }
+}, PING_MS);
