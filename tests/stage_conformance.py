@@ -1,0 +1,201 @@
+"""What every implementation of a stage must do. A new stage is one more line in ``STAGES``.
+
+``check_<kind>(stage)`` takes a loaded stage and knows nothing of it but its Protocol and its
+capabilities. Accuracy is not judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babblefish.engine.apertium import ApertiumTranslator
+from babblefish.engine.espeak import EspeakSynthesiser
+from babblefish.engine.kokoro import KokoroSynthesiser
+from babblefish.engine.speakers import Ge2eEncoder
+from babblefish.engine.stages import (
+    PLAYOUT_RATE,
+    SPEECH_RATE,
+    Recogniser,
+    RecognitionRequest,
+    SpeakerEncoder,
+    Synthesiser,
+    Translator,
+    VoiceActivityDetector,
+)
+from babblefish.engine.vad import SileroVad
+from babblefish.engine.whisper import WhisperRecogniser
+from babblefish.errors import (
+    AudioError,
+    BabbleFishError,
+    RecognitionError,
+    SpeakerError,
+    SynthesisError,
+    TranslationError,
+)
+
+STAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "SileroVad": ("vad", SileroVad),
+    "WhisperRecogniser": ("recogniser", WhisperRecogniser),
+    "ApertiumTranslator": ("translator", lambda _: ApertiumTranslator()),
+    "KokoroSynthesiser": ("synthesiser", KokoroSynthesiser),
+    "EspeakSynthesiser": ("synthesiser", lambda _: EspeakSynthesiser()),
+    "Ge2eEncoder": ("speaker_encoder", Ge2eEncoder),
+}
+"""name → (kind, how to load it from the weights folder)"""
+
+_RANDOM = np.random.default_rng(7)
+BAD_AUDIO = {
+    "empty": np.zeros(0, np.float32),
+    "NaN": np.full(SPEECH_RATE, np.nan, np.float32),
+    "infinite": np.full(SPEECH_RATE, np.inf, np.float32),
+    "integers": np.zeros(SPEECH_RATE, np.int16),
+    "stereo": np.zeros((2, SPEECH_RATE), np.float32),
+}
+ODD_AUDIO = {
+    "one sample": np.full(1, 0.5, np.float32),
+    "silence": np.zeros(SPEECH_RATE, np.float32),
+    "float64 noise": _RANDOM.normal(0, 0.1, SPEECH_RATE),
+    "far too loud": _RANDOM.normal(0, 50, SPEECH_RATE).astype(np.float32),
+    "not contiguous": _RANDOM.normal(0, 0.1, 2 * SPEECH_RATE).astype(np.float32)[::2],
+}
+ODD_TEXTS = ("", " ", "…", "\0", "🎉", "a\nb", "<b>&amp;", "x" * 500)
+SAYABLE = {"ja": "こんにちは。"}
+"""what to say in languages whose voices do not read Latin letters"""
+
+
+def check_vad(stage: VoiceActivityDetector) -> None:
+    frame, state = stage.capabilities.frame_samples, stage.capabilities.state_shape
+    for streams in (0, 1, 5):
+        frames = _RANDOM.normal(0, 0.1, (streams, frame)).astype(np.float32)
+        states = np.zeros((streams, *state), np.float32)
+        kept = states.copy()
+        probabilities, after = stage.probabilities(frames, states)
+        assert probabilities.shape == (streams,)
+        assert probabilities.dtype == after.dtype == np.float32
+        assert after.shape == states.shape
+        assert np.array_equal(states, kept), "the caller's states were changed"
+        assert ((probabilities >= 0) & (probabilities <= 1)).all()
+        again, _ = stage.probabilities(frames, states)
+        assert np.allclose(probabilities, again), "something was kept between calls"
+    for bad in (np.zeros((1, frame + 1), np.float32), np.zeros((1, frame), np.int16)):
+        raises(AudioError, "bad_audio", stage.probabilities, bad, np.zeros((1, *state), np.float32))
+
+
+def check_recogniser(stage: Recogniser) -> None:
+    able = stage.capabilities
+    assert able.languages and able.translates_into <= able.languages
+    a_language = min(able.languages)
+    for audio in BAD_AUDIO.values():
+        raises(RecognitionError, "bad_audio", stage.transcribe, audio, RecognitionRequest())
+    too_long = np.zeros(int((able.max_seconds + 1) * SPEECH_RATE), np.float32)
+    raises(RecognitionError, "bad_audio", stage.transcribe, too_long, RecognitionRequest())
+    raises(
+        RecognitionError, "language", stage.transcribe, ODD_AUDIO["silence"],
+        RecognitionRequest("tlh"),
+    )  # fmt: skip
+    requests = (
+        RecognitionRequest(),
+        RecognitionRequest(a_language, language_fixed=True, context="Anna, Bob"),
+        RecognitionRequest(a_language, translate_into=tuple(able.translates_into)),
+        RecognitionRequest(a_language, draft=True),
+    )
+    for request in requests:
+        for audio in ODD_AUDIO.values() if request is requests[0] else [ODD_AUDIO["far too loud"]]:
+            kept = audio.copy()
+            result = stage.transcribe(audio, request)
+            assert np.array_equal(audio, kept), "the caller's audio was changed"
+            assert result.language in able.languages
+            assert result.text == result.text.strip()
+            assert set(result.translations) <= set(request.translate_into)
+            for share in (
+                result.language_probability, result.confidence, result.no_speech_probability,
+            ):  # fmt: skip
+                assert 0.0 <= share <= 1.0
+
+
+def check_translator(stage: Translator) -> None:
+    pairs = stage.capabilities.pairs
+    assert pairs and set(pairs.values()) <= {"good", "basic"}
+    assert all(source != target for source, target in pairs)
+    known = ("en", "es") if ("en", "es") in pairs else min(pairs)
+    assert stage.translate([], *known) == []
+    assert len(stage.translate(list(ODD_TEXTS), *known)) == len(ODD_TEXTS)
+    assert stage.translate(["", " "], *known) == ["", " "]
+    for source, target in [pair for pair in pairs if set(pair) <= {"en", "es", "fr"}]:
+        (text,) = stage.translate(["Anna 12."], source, target)
+        assert "Anna" in text and "12" in text
+    raises(TranslationError, "pair", stage.translate, ["a"], known[0], "tlh")
+    raises(TranslationError, "pair", stage.translate, ["a"], known[0], known[0])
+
+
+def check_synthesiser(stage: Synthesiser) -> None:
+    voices = stage.capabilities.voices
+    assert stage.capabilities.quality in ("good", "basic")
+    assert voices and all(len(set(names)) == len(names) > 0 for names in voices.values())
+    for language in [code for code in ("en", "fr", "de", "ja") if code in voices]:
+        samples = stage.synthesise(SAYABLE.get(language, "Anna."), language, voices[language][0], 1)
+        check_sound(samples)
+        assert len(samples) > 0.15 * PLAYOUT_RATE, language
+    a_language = "en" if "en" in voices else min(voices)
+    a_voice = voices[a_language][-1]
+    for text in ODD_TEXTS[:4]:
+        assert len(stage.synthesise(text, a_language, a_voice, 1.0)) == 0
+    for text in ODD_TEXTS[4:7]:
+        check_sound(stage.synthesise(text, a_language, a_voice, 1.0))
+    slow, fast = (len(stage.synthesise("Anna, Anna.", a_language, a_voice, s)) for s in (1.0, 1.4))
+    assert fast < slow
+    raises(SynthesisError, "language", stage.synthesise, "Anna.", "tlh", a_voice, 1.0)
+    raises(SynthesisError, "voice", stage.synthesise, "Anna.", a_language, "nobody", 1.0)
+
+
+def check_sound(samples: np.ndarray) -> None:
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    assert np.isfinite(samples).all()
+    assert len(samples) == 0 or np.abs(samples).max() <= 1.0
+
+
+def check_speaker_encoder(stage: SpeakerEncoder) -> None:
+    able = stage.capabilities
+    assert all(0 < threshold < 1 for threshold in able.same_speaker.values())
+    for audio in BAD_AUDIO.values():
+        raises(SpeakerError, "bad_audio", stage.embed, audio)
+    raises(SpeakerError, "bad_audio", stage.embed, ODD_AUDIO["silence"])
+    raises(SpeakerError, "too_short", stage.embed, ODD_AUDIO["one sample"])
+    speech = _buzz(60.0)
+    try:
+        print_ = stage.embed(speech)
+    except SpeakerError as error:
+        assert error.code == "too_short"  # it heard that a buzz is no voice
+    else:
+        assert print_.shape == (able.dimension,)
+        assert print_.dtype == np.float32
+        assert abs(float(np.linalg.norm(print_)) - 1.0) < 1e-3
+
+
+def raises(error: type[BabbleFishError], code: str, call: Callable, *args: object) -> None:
+    """``call(*args)`` must refuse with ``code`` and a sentence that people can read."""
+    with pytest.raises(error) as caught:
+        call(*args)
+    assert caught.value.code == code
+    assert len(caught.value.message) > 15
+    assert caught.value.message.endswith(".")
+
+
+def _buzz(seconds: float) -> np.ndarray:
+    t = np.arange(int(seconds * SPEECH_RATE)) / SPEECH_RATE
+    pulses = np.sign(np.sin(2 * np.pi * 120 * t)) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))
+    return (0.2 * pulses).astype(np.float32)
+
+
+CHECKS: dict[str, Callable] = {
+    "vad": check_vad,
+    "recogniser": check_recogniser,
+    "translator": check_translator,
+    "synthesiser": check_synthesiser,
+    "speaker_encoder": check_speaker_encoder,
+}
