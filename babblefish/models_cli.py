@@ -14,6 +14,8 @@ from babblefish.settings import load_settings
 
 models_app = typer.Typer(help="Model weights: what is needed, what is installed.")
 
+_SHAPE = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}"
+
 
 class _Bar:
     """A progress bar per step."""
@@ -24,9 +26,12 @@ class _Bar:
     def __call__(self, what: str, done: int, total: int) -> None:
         if self._bar is None or self._bar.total != total:
             self.close()
-            self._bar = tqdm(total=total, file=sys.stderr, leave=False, bar_format="{l_bar}{bar}")
-        self._bar.set_description(what)
-        self._bar.update(done - self._bar.n)
+            self._bar = tqdm(
+                desc=what, total=total, file=sys.stderr, leave=False, bar_format=_SHAPE
+            )
+        self._bar.set_description(what, refresh=False)
+        self._bar.n = done
+        self._bar.refresh()
 
     def close(self) -> None:
         if self._bar is not None:

