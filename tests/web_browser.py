@@ -30,6 +30,19 @@ _FLAGS = [
     f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
 ]  # fmt: skip
 _FAKE_MICROPHONE = "--use-fake-device-for-media-stream"
+_LOUDNESS = """async () => {
+  const context = new AudioContext();
+  const analyser = context.createAnalyser();
+  context.createMediaStreamSource(document.getElementById('sound').srcObject).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  for (let tries = 0; tries < 60; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    analyser.getFloatTimeDomainData(samples);
+    const peak = Math.max(...samples.map(Math.abs));
+    if (peak > 0.05) return peak;
+  }
+  return 0;
+}"""
 _SMALL_TARGETS = """() => [...document.querySelectorAll(
     'button, select, summary, input:not([type=hidden]), a.button')]
   .filter((e) => e.checkVisibility())
@@ -116,6 +129,18 @@ class PhonePage:
 
     def send(self, event: Any) -> None:
         self.web.do(lambda: self.room.send(event))
+
+    def until_heard(self) -> None:
+        """Wait until the server has heard the browser's microphone, which beeps every second."""
+        for _ in range(50):
+            if self.member.heard_peak > 100:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the microphone was not heard")
+
+    def loudness(self, page: Page | None = None) -> float:
+        """The peak of what the page plays, 0..1, once it is not silent."""
+        return (page or self.page).evaluate(_LOUDNESS)
 
     def texts(self, selector: str) -> list[str]:
         return self.page.locator(selector).all_inner_texts()

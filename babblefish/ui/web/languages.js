@@ -105,5 +105,5 @@ const sources = (pairs, hears, others) =>
 const some = (info, codes) => list(codes.map((code) => ownName(info, code)));
 
 export function showNotes(element, notes) {
-  element.replaceChildren(...notes.map((text) => make("li", { text })));
+  element.replaceChildren(...notes.map((text) => make("p", { text })));
 }

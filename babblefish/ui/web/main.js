@@ -7,7 +7,7 @@ import { Mic } from "./mic.js";
 import { Room } from "./room.js";
 import { Speaker } from "./sound.js";
 import { banner, state, toast, view } from "./states.js";
-import { loadStrings, t } from "./strings.js";
+import { explain, loadStrings, t } from "./strings.js";
 
 const session = store("sessionStorage");
 const code = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -42,7 +42,7 @@ async function begin() {
   const token = new URLSearchParams(location.hash.slice(1)).get("t");
   if (token) remember({ token, link: location.href });
   addEventListener("hashchange", () => location.reload());
-  $("tap-to-hear").addEventListener("click", () => speaker.play());
+  $("tap-to-hear").addEventListener("click", () => speaker.unlock(Boolean(mic.track)));
   if (!("RTCPeerConnection" in window)) return state("unsupported", "warning");
   await open();
 }
@@ -84,7 +84,7 @@ function refuse(error) {
     state("unreachable", "offline", again);
     waiting = setTimeout(open, 3000);
   } else {
-    state("failed", "warning", again, t(`warn.${error.code}`) === `warn.${error.code}` ? error.message : t(`warn.${error.code}`));
+    state("failed", "warning", again, explain(error));
     if (error.retryAfter) waiting = setTimeout(open, error.retryAfter * 1000);
   }
 }
@@ -104,8 +104,7 @@ async function join(choice) {
     given = await api.join(code, seat.token, choice);
   } catch (error) {
     if (REFUSALS[error.code] || error.code === "starting") return refuse(error);
-    const words = error.code === "unreachable" ? t("state.unreachable") : error.message;
-    throw new Error(t("join.failed", { message: words }));
+    throw new Error(t("join.failed", { message: explain(error) }));
   }
   remember({ ...choice, name: given.name, key: given.key, member: given.member });
   form.close();

@@ -11,7 +11,7 @@ import { Roster } from "./roster.js";
 import { Settings } from "./settings.js";
 import { silentTrack } from "./sound.js";
 import { banner, toast } from "./states.js";
-import { known, t } from "./strings.js";
+import { explain, t } from "./strings.js";
 import { Talk } from "./talk.js";
 import { keepAwake } from "./wake.js";
 
@@ -53,7 +53,7 @@ export class Room {
       retract: (event) => captions.retract(event.utterance),
       voicing: (event) => captions.voicing(event.utterance, event.state),
       lag: (event) => this.lag(event.seconds),
-      warn: (event) => toast(known(`warn.${event.code}`) ? t(`warn.${event.code}`) : event.message),
+      warn: (event) => toast(explain(event)),
       closed: (event) => this.ended(event.reason),
     };
   }

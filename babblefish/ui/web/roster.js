@@ -4,6 +4,8 @@ import { $, icon, make } from "./dom.js";
 import { ownName } from "./languages.js";
 import { t } from "./strings.js";
 
+const HANDS_OFF_MS = 6000;
+
 export class Roster {
   constructor(info) {
     this.info = info;
@@ -11,6 +13,11 @@ export class Roster {
     this.speaking = new Set();
     this.rows = new Map();
     this.me = "";
+    this.touchedAt = -Infinity;
+    const touched = () => (this.touchedAt = performance.now());
+    for (const name of ["pointerdown", "wheel", "keydown"]) {
+      $("people").addEventListener(name, touched, { passive: true });
+    }
   }
 
   update(people, me) {
@@ -58,6 +65,18 @@ export class Roster {
     if (active) this.speaking.add(member);
     else this.speaking.delete(member);
     this.light(member);
+    if (active) this.reveal(this.rows.get(member));
+  }
+
+  /** Brings who speaks into the strip of people, unless somebody is looking around in it. */
+  reveal(row) {
+    const strip = $("people");
+    if (!row || performance.now() - this.touchedAt < HANDS_OFF_MS) return;
+    if (strip.scrollWidth <= strip.clientWidth) return;
+    const place = row.getBoundingClientRect();
+    const frame = strip.getBoundingClientRect();
+    if (place.left >= frame.left && place.right <= frame.right) return;
+    strip.scrollBy({ left: place.left - frame.left - 12, behavior: "smooth" });
   }
 
   light(member) {

@@ -41,7 +41,7 @@ export class Speaker {
     if ("audioSession" in navigator) {
       navigator.audioSession.type = recording ? "play-and-record" : "playback";
     }
-    const silence = silentTrack();
+    const silence = silentTrack(); // also wakes the AudioContext of the level meter
     if (!this.element.srcObject && silence) this.element.srcObject = new MediaStream([silence]);
     this.play();
   }

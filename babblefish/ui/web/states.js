@@ -17,6 +17,7 @@ export function view(name) {
  */
 export function state(name, symbol, actions = [], text) {
   view("state");
+  $("toasts").replaceChildren();
   show($("state-logo"), symbol === null);
   show($("state-icon"), symbol !== null);
   $("state-icon").replaceChildren(...(symbol ? [icon(symbol)] : []));

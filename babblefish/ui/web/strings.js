@@ -24,12 +24,16 @@ export async function loadStrings(wanted = navigator.languages ?? [navigator.lan
 
 export const pageLanguage = () => chosen;
 
-export const known = (key) => Object.hasOwn(words, key);
+const known = (key) => Object.hasOwn(words, key);
 
 export function t(key, values = {}) {
   const text = words[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
+
+/** The page's words for an error or warning of the server, or the server's own. */
+export const explain = ({ code, message }) =>
+  code === "unreachable" ? t("state.unreachable") : known(`warn.${code}`) ? t(`warn.${code}`) : message;
 
 /** Fills `data-t` (text) and `data-t-label` (accessible name and tooltip). */
 export function translatePage(root) {
