@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from babblefish.models_cli import models_app
 
 from babblefish.errors import BabbleFishError
+from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")

@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from babblefish.engine.voices import VoiceBook
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import direction, normalise
 from babblefish.protocol import (
@@ -229,9 +229,7 @@ class Room:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
         for member in self.members.values():
             if member is not speaker and member.link is not None:
-                member.playout.original(
-                    speaker.id, frame, member.hears == speaker.heard_language
-                )
+                member.playout.original(speaker.id, frame, member.hears == speaker.heard_language)
 
     # --- Audience ---------------------------------------------------------------------------
 

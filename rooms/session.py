@@ -18,7 +18,6 @@ from typing import Protocol
 
 import numpy as np
 import structlog
-from babblefish.engine.speakers import SpeakerTracker
 
 from babblefish.audio import rms
 from babblefish.engine.engine import Engine
@@ -32,6 +31,7 @@ from babblefish.engine.segmenter import (
     Segmenter,
     Started,
 )
+from babblefish.engine.speakers import SpeakerTracker
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Audio, EngineMessage, Notice, Transcript, Translation, Utterance
@@ -58,8 +58,9 @@ class Audience(Protocol):
 
     def speaking(self, member: str, active: bool) -> None: ...
 
-    def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
-        ...
+    def draft(
+        self, transcript: Transcript, translations: list[Translation], member: str
+    ) -> None: ...
 
     def retract(self, utterance: str) -> None: ...
 

@@ -31,7 +31,7 @@ class EnergyVad:
 
 
 class ToneRecogniser:
-    """"Hears" the loudest frequency: text is ``said <Hz> for <tenths of a second>``.
+    """ "Hears" the loudest frequency: text is ``said <Hz> for <tenths of a second>``.
 
     Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
     6300 returns garbage, 6400 raises; 5500 Hz is never translated.

@@ -64,7 +64,7 @@ async def test_each_utterance_is_placed_on_the_inputs_timeline(engine, recording
     samples, _ = soundfile.read(out / "fr.wav", dtype="int16")
     assert seconds_at(samples, 700) == pytest.approx(2.0, abs=0.3), "own language: the original"
     assert json.loads((out / "transcript.json").read_text()) == lines
-    assert [c.text for c in webvtt.from_srt(str(out / "en.srt"))][0].startswith("Speaker 1: [en]")
+    assert webvtt.from_srt(str(out / "en.srt"))[0].text.startswith("Speaker 1: [en]")
     assert len(webvtt.read(str(out / "transcript.vtt"))) == 3
 
 

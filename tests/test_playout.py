@@ -142,7 +142,7 @@ def test_originals_duck_further_under_a_translation():
 
 def test_promise_7_a_listener_who_takes_nothing_holds_a_bounded_amount():
     playout, _ = listener()
-    for i in range(1000):
+    for _ in range(1000):
         playout.original("pierre", tone(FRAME_S), True)
     for i in range(500):
         playout.open(str(i), float(i))

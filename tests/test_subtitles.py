@@ -31,6 +31,6 @@ def test_the_timeline_pads_with_silence_and_never_overlaps(tmp_path):
     writer.add(1.0, tone(700, 1.0) / 32768)
     writer.close(4.0)
     samples, _ = soundfile.read(tmp_path / "t.wav", dtype="int16")
-    assert len(samples) == 4 * 48000 and not samples[: 24000].any()
+    assert len(samples) == 4 * 48000 and not samples[:24000].any()
     assert seconds_at(samples, 400) == pytest.approx(1, abs=0.2)
     assert seconds_at(samples, 700) == pytest.approx(1, abs=0.2)

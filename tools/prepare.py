@@ -71,9 +71,8 @@ def wanted_packages(dev: bool) -> dict[str, str]:
     for line in (ROOT / "requirements-apt.txt").read_text().splitlines():
         if match := re.match(r"# \[(\w+)\]", line):
             section = match[1]
-        elif match := re.match(r"([\w.+-]+)\s+# (.*)", line):
-            if section == "run" or dev:
-                wanted[match[1]] = match[2]
+        elif (match := re.match(r"([\w.+-]+)\s+# (.*)", line)) and (section == "run" or dev):
+            wanted[match[1]] = match[2]
     return wanted
 
 

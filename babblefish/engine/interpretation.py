@@ -213,6 +213,4 @@ class Interpretation:
         self._stages[stage] = round((time.perf_counter() - begun) * 1000, 1)
 
     def _notice(self, error: BabbleFishError, language: str | None = None) -> None:
-        self._emit(
-            Notice(self._utterance.id, error.code, error.message, error.stage, language)
-        )
+        self._emit(Notice(self._utterance.id, error.code, error.message, error.stage, language))

@@ -65,6 +65,7 @@ class FileAudience:
         self._voices = VoiceBook()
         self._open: dict[str, _Open] = {}
         """in the order in which they began, which is the order in which they are written"""
+        out.mkdir(parents=True, exist_ok=True)
         self._writers = {t: TimelineWriter(out / f"{t}.wav", PLAYOUT_RATE) for t in targets}
 
     def close(self, seconds: float) -> None:
@@ -168,7 +169,6 @@ async def interpret_file(
     """
     source, targets = check_languages(engine, source, targets)
     with AudioReader(path, SPEECH_RATE) as reader:
-        out.mkdir(parents=True, exist_ok=True)
         audience = FileAudience(engine, source, targets, out, report)
         session = Session("file", engine, audience, eager=False, language_fixed=source is not None)
         worker = asyncio.create_task(session.run(), name="file session")
@@ -192,4 +192,3 @@ async def interpret_file(
         for suffix in ("srt", "vtt"):
             write(audience.lines, out / f"{target}.{suffix}", target)
     return audience
-

@@ -29,7 +29,7 @@ window.RTCPeerConnection = class extends Real {
 """
 _LISTEN = """
 () => {
-  const context = new AudioContext({ sampleRate: %d });
+  const context = new AudioContext({ sampleRate: 16000 });
   const source = context.createMediaStreamSource(document.getElementById("sound").srcObject);
   const tap = context.createScriptProcessor(4096, 1, 1);
   window.__heard = [];
@@ -37,7 +37,7 @@ _LISTEN = """
   source.connect(tap);
   tap.connect(context.destination);
 }
-""" % EAR_RATE
+"""
 _HEARD = """
 () => {
   const total = window.__heard.reduce((sum, part) => sum + part.length, 0);
