@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
@@ -40,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 _MAX_WAITING_FRAMES = 300
 """about 10 s of audio that voice activity has not seen yet; beyond, the oldest is dropped"""
+_VOICEPRINT_S = 1.0
+"""a voiceprint usually takes a tenth of what recognition takes"""
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', '?"', '!"', ".»", ".”")
 
 
@@ -264,16 +265,18 @@ class Session:
 
 
 class _Attempt:
-    """One run of the engine over what may be, or is, an utterance."""
+    """One run of the engine over what may be, or is, an utterance.
+
+    Messages are held until the utterance is certain and its voice is known.
+    """
 
     def __init__(self, session: Session, utterance: Utterance) -> None:
         self.utterance = utterance
         self._session = session
         self._held: list[EngineMessage] = []
         self._is_released = False
+        self._is_labelled = False
         self._print: np.ndarray | None = None
-        self._begun = time.perf_counter()
-        self._waited = 0.0
         self.task = asyncio.create_task(self._run(), name="attempt")
 
     def covers(self, utterance: Utterance) -> bool:
@@ -287,13 +290,8 @@ class _Attempt:
         waited: seconds from the last voiced sample to now.
         """
         self._is_released = True
-        self._waited = waited
         self._session._audience.begin(self.utterance, waited)
-        if self._print is not None:
-            self._label()
-        held, self._held = self._held, []
-        for message in held:
-            self._publish(message)
+        self._publish_held()
 
     async def _run(self) -> None:
         session, audience = self._session, self._session._audience
@@ -306,29 +304,36 @@ class _Attempt:
                 )
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
+            self._is_labelled = True
             message = "Something went wrong with this sentence. Please say it again."
             self._emit(Notice(self.utterance.id, "internal", message, "engine"))
         finally:
             session._released.discard(self)
 
     async def _embed(self) -> None:
-        with contextlib.suppress(BabbleFishError):  # too short or too quiet: no voiceprint
-            self._print = await self._session._engine.embed(self.utterance.audio.samples)
-            if self._is_released:
-                self._label()
-
-    def _label(self) -> None:
-        session = self._session
-        session.voice = session._tracker.assign(self._print, self.utterance.audio.seconds)
+        # no voiceprint of what is too short or too quiet; one that is late is not waited for
+        with contextlib.suppress(BabbleFishError, TimeoutError):
+            async with asyncio.timeout(_VOICEPRINT_S):
+                self._print = await self._session._engine.embed(self.utterance.audio.samples)
+        self._is_labelled = True
+        if self._is_released:
+            self._publish_held()
 
     def _emit(self, message: EngineMessage) -> None:
-        if self._is_released:
-            self._publish(message)
-            return
         self._held.append(message)
-        if isinstance(message, Transcript):
+        if self._is_released:
+            self._publish_held()
+        elif isinstance(message, Transcript):
             self._session._segmenter.hint(complete=message.text.endswith(_SENTENCE_END))
             self._session.show_draft(message, [])
 
-    def _publish(self, message: EngineMessage) -> None:
-        self._session._audience.publish(self.utterance, message, self._session.voice)
+    def _publish_held(self) -> None:
+        if not self._is_labelled:
+            return
+        session = self._session
+        if self._print is not None:
+            session.voice = session._tracker.assign(self._print, self.utterance.audio.seconds)
+            self._print = None
+        held, self._held = self._held, []
+        for message in held:
+            session._audience.publish(self.utterance, message, session.voice)
