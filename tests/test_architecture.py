@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +101,36 @@ def test_every_file_is_in_architecture_md():
     assert {name for name in listed if not (ROOT / name).exists()} == set(), "remove the line"
 
 
-def test_files_and_functions_stay_small():
+def test_the_base_the_rooms_and_the_engine_load_neither_gradio_nor_torch():
+    names = [f"babblefish.{name}" for name in sorted(BASE)]
+    names += ["rooms.hub", "babblefish.engine.engine", "babblefish.engine.models"]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "heavy = {'gradio', 'torch', 'fastrtc', 'librosa', 'onnxruntime', 'ctranslate2'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_the_readme_names_commands_and_files_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
+    commands = set(re.findall(r"app\.py ([a-z]+)", text))
+    shown = subprocess.run(
+        [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert {name for name in commands if name not in shown} == set()
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [name for name in linked if not (ROOT / name).exists()] == []
+
+
+def test_files_stay_small():
     for module, path in modules().items():
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= 420, f"{module} wants to be two files"
