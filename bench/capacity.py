@@ -1,8 +1,8 @@
 """How much a server carries: many listeners of one language, several people talking at once.
 
 Figures are CPU seconds of the server's processes and the delay of each translation over time;
-a delay that grows shows that the machine cannot keep up. Rooms beyond the first are opened on
-the host's page by hand; here everybody is in the room that the server opens by itself.
+a delay that grows shows that the machine cannot keep up. Nobody waits for anybody here: people
+talk while others are still being translated.
 """
 
 from __future__ import annotations
@@ -71,36 +71,62 @@ async def participants(
     base: str, link: RoomLink, meter: Meter, speaking: Sequence[Sequence[Clip]], number: int,
     seconds: float, report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """``number`` people with microphones, of whom one a list of clips talks, all at once.
+    """``number`` people with microphones in one room, of whom one a list of clips talks.
 
     The people who do not talk hear the languages of those who do, in turn; so each utterance is
     wanted in the languages of all other speakers.
     """
+    return await _crowd(base, [link], meter, speaking, number, seconds, report)
+
+
+async def rooms(
+    base: str, links: Sequence[RoomLink], meter: Meter, speaking: Sequence[Sequence[Clip]],
+    seconds: float, report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """In each room, one person talks and one listens; the rooms take the lists in turn."""
+    return await _crowd(base, links, meter, speaking, 2, seconds, report)
+
+
+async def _crowd(
+    base: str, links: Sequence[RoomLink], meter: Meter, speaking: Sequence[Sequence[Clip]],
+    number: int, seconds: float, report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """``number`` people in each room. In a single room, each list of clips has its speaker."""
     languages = [clips[0].language for clips in speaking]
     async with AsyncExitStack() as stack:
         people = [
-            await stack.enter_async_context(
-                Phone(base, link, f"Person {n}", *[languages[n % len(languages)]] * 2)
-            )
-            for n in range(number)
+            [
+                await stack.enter_async_context(
+                    Phone(base, link, f"Person {n}", *[languages[(room + n) % len(languages)]] * 2)
+                )
+                for n in range(number)
+            ]
+            for room, link in enumerate(links)
         ]
+        talkers = (
+            list(zip(people[0], speaking, strict=False))
+            if len(links) == 1
+            else [(p[0], speaking[room % len(speaking)]) for room, p in enumerate(people)]
+        )
         await asyncio.sleep(1.0)
         mark = meter.mark()
         talks = await asyncio.gather(
-            *(_talk(people[n], clips, seconds, n * _PAUSE_S) for n, clips in enumerate(speaking))
+            *(_talk(who, clips, seconds, n * _PAUSE_S) for n, (who, clips) in enumerate(talkers))
         )
         usage = meter.since(mark)
-        seen = _heard([turn for talk in talks for turn in talk], people)
-        late = max(phone.latest for phone in people)
+        turns = [turn for talk in talks for turn in talk]
+        seen = [sight for room in people for sight in _heard(turns, room)]
+        late = max(phone.latest for room in people for phone in room)
     figures = _lag(seen)
     report(
-        f"{number} people, {len(speaking)} talking: sound after "
+        f"{len(links)} room(s) of {number}, {len(talkers)} talking: sound after "
         f"{figures['speech_end_to_audio_s']['p50']} s, growing "
         f"{figures['lag_growth_s_per_minute']} s a minute, {usage.cpu_percent} % CPU"
     )
     return figures | {
-        "participants": number,
-        "speaking": len(speaking),
+        "rooms": len(links),
+        "participants": number * len(links),
+        "speaking": len(talkers),
         "cpu_percent": usage.cpu_percent,
         "server_cpu_percent": round(100 * usage.cpu_seconds["server"] / usage.seconds, 1),
         "client_delay_s": round(late, 3),
@@ -125,6 +151,7 @@ def _heard(turns: Sequence[Turn], people: Sequence[Phone]) -> list[Observation]:
     return [
         observe(turn, person, with_sound=False)
         for turn in turns
+        if turn.speaker in people
         for person in people
         if person is not turn.speaker and person.hears != turn.clip.language
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ async def other_languages(
     async with Phone(base, link, "Listener", hears, hears, microphone=False) as listener:
         for clip in clips:
             name = f"Speaker of {clip.language}"
-            async with Phone(base, link, name, clip.language, clip.language) as speaker:
+            async with Phone(base, link, name, clip.language, hears) as speaker:
                 turn = await take_turn(speaker, [listener], clip)
                 seen.append(observe(turn, listener))
     return seen
@@ -106,9 +107,16 @@ def weighted_errors(transcripts: dict[str, str], observations: Sequence[Observat
     return total
 
 
-def faster_whisper_transcripts(whisper: Whisper, clips: Sequence[Clip]) -> dict[str, str]:
-    """clip name → what faster-whisper's defaults recognise, told the language."""
-    return {clip.name: whisper.text(clip.samples, clip.language) for clip in clips}
+def faster_whisper_transcripts(
+    whisper: Whisper, clips: Sequence[Clip], deadline: float = float("inf")
+) -> dict[str, str]:
+    """clip name → what faster-whisper's defaults recognise, told the language; after
+    ``deadline`` only of clips that nobody has written down."""
+    return {
+        clip.name: whisper.text(clip.samples, clip.language)
+        for clip in clips
+        if clip.transcript is None or time.monotonic() < deadline
+    }
 
 
 def file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[str, str]:

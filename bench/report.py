@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,16 +108,19 @@ def _facts(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "word error rate of synthesised speech recognised again", trip.get("wer")
     yield "CPU during conversations, % of one core", figures.get("cpu_percent")
     yield "peak memory of all server processes, MB", figures.get("peak_rss_mb")
+    late = (figures.get("client") or {}).get("latest_frame_s")
+    yield "test phones' own delay at worst, s", late
     yield "server start, s", figures.get("server_start_s")
     capacity = figures.get("capacity") or {}
     if audience := capacity.get("listeners"):
         yield "engine CPU, 20 listeners ÷ 1 listener", audience.get("engine_cost_ratio")
-    if people := capacity.get("participants"):
-        yield "10 people, 2 talking: sound after, p50 s", people["speech_end_to_audio_s"]["p50"]
-        yield "10 people, 2 talking: p95 s", people["speech_end_to_audio_s"]["p95"]
-        yield "10 people, 2 talking: growth, s a minute", people["lag_growth_s_per_minute"]
-        yield "10 people, 2 talking: CPU, % of one core", people["cpu_percent"]
-        yield "10 people, 2 talking: unheard", people["unheard"]
+    for key, label in (("participants", "10 people, 2 talking"), ("rooms", "3 rooms, 3 talking")):
+        if people := capacity.get(key):
+            yield f"{label}: sound after, p50 s", people["speech_end_to_audio_s"]["p50"]
+            yield f"{label}: sound after, p95 s", people["speech_end_to_audio_s"]["p95"]
+            yield f"{label}: growth, s a minute", people["lag_growth_s_per_minute"]
+            yield f"{label}: CPU, % of one core", people["cpu_percent"]
+            yield f"{label}: unheard of {people['expected']}", people["unheard"]
 
 
 def _row(label: str, timing: dict[str, Any] | None) -> str:
@@ -145,14 +149,18 @@ def plot(figures: dict[str, Any], turns: list[dict[str, Any]], path: Path) -> No
     axes = picture.subplots()
     for row, direction in enumerate(directions):
         mine = [turn for turn in turns if turn["direction"] == direction]
-        for key, color, offset in (("caption", "#2a7fba", 0.14), ("sound", "#c2410c", -0.14)):
+        for key, color, offset in (("caption", "#2a7fba", -0.14), ("sound", "#c2410c", 0.14)):
             values = [turn[key] for turn in mine if turn[key] is not None]
             label = f"→ {key}" if row == 0 else None
             axes.plot(values, [row + offset] * len(values), "o", color=color, alpha=0.45, ms=6,
                       mew=0, label=label)  # fmt: skip
             if values:
-                median = sorted(values)[len(values) // 2]
-                axes.plot([median] * 2, [row + offset - 0.1, row + offset + 0.1], color=color, lw=3)
+                axes.plot(
+                    [statistics.median(values)] * 2,
+                    [row + offset - 0.1, row + offset + 0.1],
+                    color=color,
+                    lw=3,
+                )
         plain = figures.get("baseline", {}).get("directions", {}).get(direction, {}).get("p50")
         if plain is not None:
             axes.plot([plain], [row], "D", color="#6b7280", ms=8,
@@ -161,7 +169,7 @@ def plot(figures: dict[str, Any], turns: list[dict[str, Any]], path: Path) -> No
     axes.axvline(p50, color="#c2410c", ls=":", lw=1, label=f"goal for sound: median {p50} s")
     axes.axvline(p95, color="#c2410c", ls="--", lw=1, label=f"95th percentile {p95} s")
     axes.set_yticks(range(len(directions)), list(directions))
-    axes.set_ylim(-0.6, max(1, len(directions)) - 0.4)
+    axes.set_ylim(max(1, len(directions)) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds after the last voiced sample")
     axes.set_title(f"{figures['machine']['cores']} cores, {figures['date']}", fontsize=10)

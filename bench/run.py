@@ -20,6 +20,7 @@ from babblefish.settings import Settings
 from bench import baseline, capacity, latency, quality, report
 from bench.clips import Clip, load_clips
 from bench.conversation import Observation
+from bench.host import Host
 from bench.measures import ratio
 from bench.server import Meter, Server
 
@@ -48,14 +49,16 @@ class Plan:
     round_trips: int
     everything: bool
     """also other languages, capacity and app.py file"""
+    written_only: bool = False
+    """only clips whose transcript is known"""
     talk_until_s: float = float("inf")
     """no conversation turn begins later than this after the start"""
     stop_at_s: float = float("inf")
-    """nor any baseline clip after this"""
+    """nor any clip through the plain models after this"""
 
 
 FULL = Plan(12, 40, 4, 12, True)
-QUICK = Plan(3, 6, 1, 2, False, 72.0, 95.0)
+QUICK = Plan(3, 6, 1, 2, False, True, 66.0, 92.0)
 
 
 def main(settings: Settings, quick: bool, json_path: Path | None) -> None:
@@ -89,6 +92,8 @@ class Bench:
         self.figures["date"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         self.figures["machine"] = report.machine()
         self.clips = load_clips(self.settings.weights_dir, _LONGEST_S)
+        if self.plan.written_only:
+            self.clips = [clip for clip in self.clips if clip.transcript is not None]
         self.figures["real_speech"] = all(clip.real for clip in self.clips)
         with tempfile.TemporaryDirectory() as folder:
             self._attempt("room", lambda: self._in_a_room(Path(folder)))
@@ -133,10 +138,11 @@ class Bench:
                     "silence, noise, hum, music",
                     lambda: asyncio.run(quality.false_words(server.base, server.link, "es")),
                 )
-                if self.plan.everything:
-                    self._stretch(server, meter)
-                trace = self._attempt("the host's trace", server.trace) or {}
-                self.figures["stages"] = latency.stages(self.live, trace)
+                with Host(server) as host:
+                    trace = self._attempt("the host's trace", host.trace) or {}
+                    self.figures["stages"] = latency.stages(self.live, trace)
+                    if self.plan.everything:
+                        self._stretch(server, host, meter)
             finally:
                 meter.close()
                 self.figures["peak_rss_mb"] = round(meter.peak_rss_mb, 1)
@@ -161,7 +167,7 @@ class Bench:
             "longest_gap_s": round(self.live.longest_gap_s, 3),
         }
 
-    def _stretch(self, server: Server, meter: Meter) -> None:
+    def _stretch(self, server: Server, host: Host, meter: Meter) -> None:
         place = (server.base, server.link)
         more = [clip for clip in self.clips if clip.language in ("de", "it", "pt")]
         seen = self._attempt(
@@ -180,6 +186,19 @@ class Bench:
                 "ten people, two talking",
                 lambda: asyncio.run(
                     capacity.participants(*place, meter, (fr, en), 10, 60.0, self._say)
+                ),
+            ),
+            "rooms": self._attempt(
+                "three rooms of two",
+                lambda: asyncio.run(
+                    capacity.rooms(
+                        server.base,
+                        [server.link, host.create_room("Second"), host.create_room("Third")],
+                        meter,
+                        (es, en),
+                        40.0,
+                        self._say,
+                    )
                 ),
             ),
         }
@@ -220,11 +239,16 @@ class Bench:
         seen = [*self.live.observations, *self.others]
         spoken = {o.turn.clip.name for o in seen}
         clips = [clip for clip in self.clips if clip.name in spoken]
-        plain = quality.faster_whisper_transcripts(whisper, clips)
+        until = self.begun + self.plan.stop_at_s
+        plain = quality.faster_whisper_transcripts(whisper, clips, until)
         references = {clip.name: clip.transcript or plain[clip.name] for clip in clips}
         self.figures |= latency.completeness(self.live, references)
+        for what in ("lost", "doubled", "cut"):
+            if self.figures[f"{what}_clips"]:
+                self._say(f"{what}: {', '.join(self.figures[f'{what}_clips'])}")
         self.figures |= quality.room_words(seen)
-        self.figures["wer_faster_whisper"] = quality.weighted_errors(plain, seen).rate
+        if len(plain) == len(clips):
+            self.figures["wer_faster_whisper"] = quality.weighted_errors(plain, seen).rate
         if self.plan.everything:
             written = [clip for clip in clips if clip.transcript is not None]
             found = quality.file_transcripts(self.settings, written)
