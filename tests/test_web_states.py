@@ -280,12 +280,13 @@ def test_every_size_fits(phone: OpenPhone, web: WebServer, size) -> None:
 
 
 def test_twelve_colours_are_readable_and_different(phone: OpenPhone) -> None:
-    for dark in (False, True):
-        dan = phone(dark=dark).join(listen_only=True)
-        for number in range(12):
-            dan.say(f"u{number}", "Hello.", name=f"P{number}", member=f"x{number}", color=number)
-            dan.send(Voicing(f"u{number}", "playing"))
-        dan.page.wait_for_selector(".caption:nth-child(12)")
+    dan = phone().join(listen_only=True)
+    for number in range(12):
+        dan.say(f"u{number}", "Hello.", name=f"P{number}", member=f"x{number}", color=number)
+        dan.send(Voicing(f"u{number}", "playing"))
+    dan.page.wait_for_selector(".caption:nth-child(12)")
+    for scheme in ("light", "dark"):
+        dan.page.emulate_media(color_scheme=scheme)
         colours = dan.page.evaluate(
             "[...document.querySelectorAll('.who')].map((e) => getComputedStyle(e).color)"
         )
@@ -319,6 +320,8 @@ def test_the_longest_words_fit_a_small_phone(phone: OpenPhone, locale: str) -> N
     dan = phone(size=(320, 568), locale=locale).form()
     dan.shot(f"locale-{locale}-join")
     dan.check_targets()
+    if locale not in ("fr-FR", "de-DE"):  # the longest
+        return
     dan.page.click("#join-button")
     dan.connected()
     dan.page.click("#mute")

@@ -189,6 +189,7 @@ def phone(web: WebServer, chromium: Browser) -> Iterator[OpenPhone]:
         context = (browser or chromium).new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
             permissions=["microphone"] if mic else [],
             **{"locale": "en-GB", **options},
         )

@@ -18,6 +18,7 @@ export class CaptionView {
     this.following = true;
     this.unread = 0;
     this.reading = false; // announce to screen readers
+    this.pending = false; // layout work is scheduled
     this.clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     const resized = new ResizeObserver(() => this.follow());
@@ -49,9 +50,7 @@ export class CaptionView {
       if (!this.following) this.unread += 1;
       this.announce(entry);
     }
-    this.group();
-    this.tidy();
-    this.follow();
+    this.changed();
   }
 
   retract(utterance) {
@@ -137,7 +136,7 @@ export class CaptionView {
       ...marks.map(([name, key]) => make("span", { class: "mark" }, icon(name), make("span", { text: t(key) }))),
     );
     show(row.marks, marks.length > 0);
-    this.follow();
+    this.changed();
   }
 
   toggleOriginal(entry) {
@@ -173,8 +172,21 @@ export class CaptionView {
     if (!entry) return;
     this.rows.get(entry)?.item.remove();
     this.rows.delete(entry);
-    this.group();
-    this.follow();
+    this.changed();
+  }
+
+  /** Layout work once a frame, however many captions a returning phone catches up on. */
+  changed() {
+    if (this.pending) return;
+    this.pending = true;
+    const settle = () => {
+      this.pending = false;
+      this.tidy();
+      this.group();
+      this.follow();
+    };
+    if (document.hidden) setTimeout(settle, 250);
+    else requestAnimationFrame(settle);
   }
 
   /** Old captions go while nobody reads them: removing lines above would move the text. */
@@ -189,6 +201,7 @@ export class CaptionView {
   // --- reading ---
 
   scrolled() {
+    if (this.pending && this.following) return; // the end is about to be elsewhere
     const { scrollHeight, scrollTop, clientHeight } = this.box;
     this.following = scrollHeight - scrollTop - clientHeight < AT_END_PX;
     if (this.following) this.unread = 0;
