@@ -18,12 +18,18 @@ _SHAPE = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}"
 
 
 class _Bar:
-    """A progress bar per step."""
+    """A progress bar per step on a terminal, a line per step elsewhere."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
+        self._said = ""
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            if what != self._said:
+                print(f"  {what}", file=sys.stderr, flush=True)
+            self._said = what
+            return
         if self._bar is None or self._bar.total != total:
             self.close()
             self._bar = tqdm(

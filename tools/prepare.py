@@ -90,10 +90,10 @@ def install(name: str, *options: str) -> None:
     if stamp.exists() and stamp.read_text() == digest:
         return
     count = len(re.findall(r"^[\w.-]+==", requirements.read_text(), re.MULTILINE))
-    say(f"Installing {count} packages of {name} (minutes the first time)")
+    say(f"Installing {name}, {count} packages")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check",
                "--progress-bar", "off", *options, "-r", str(requirements)]  # fmt: skip
-    if not run_visibly(command, r"(?:Collecting )?(\S+==\S+|Installing collected packages)"):
+    if not run_visibly(command, r"\s*((?:Collecting|Downloading|Installing collected) .*)"):
         stop(f"pip could not install {name}. Is there a network? Run the same command again.")
     stamp.write_text(digest)
 
