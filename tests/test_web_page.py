@@ -128,7 +128,7 @@ def test_no_microphone_at_all(phone: OpenPhone, playwright: Playwright) -> None:
 def test_without_https_people_can_still_listen(phone: OpenPhone) -> None:
     dan = phone().form(host=INSECURE_HOST)
     assert "secure connection" in dan.page.inner_text("#mic-problem-title")
-    assert dan.page.get_attribute("#mic-problem-trust a", "href") == "/trust"
+    dan.page.wait_for_selector("#mic-problem-trust a[href='/trust']")
     dan.page.click("#mic-listen")
     dan.page.click("#join-button")
     dan.connected()

@@ -184,6 +184,7 @@ class TestPictures:
         reader = phone(size=size, dark=dark)
         for path, title in (("/", "landing"), ("/trust", "trust")):
             reader.page.goto(f"http://localhost:{web.port}{path}")
+            reader.page.wait_for_load_state("networkidle")
             for summary in reader.page.locator("summary").all()[:1]:
                 summary.click()
             reader.page.screenshot(path=_shot(f"{name}-{title}"), full_page=True)

@@ -1,5 +1,6 @@
 // The form in front of a room: name, languages, microphone check, Join.
 
+import { api } from "./api.js";
 import { $, make, show, store } from "./dom.js";
 import {
   AUTO, fillHears, fillSpeaks, find, hearingNotes, ownName, preferred, showNotes, speakingNotes, spoken,
@@ -145,7 +146,8 @@ export class JoinForm {
     const { title, help } = micTrouble(code);
     $("mic-problem-title").textContent = title;
     $("mic-problem-help").textContent = help;
-    show($("mic-problem-trust"), code === "insecure");
+    show($("mic-problem-trust"), false);
+    if (code === "insecure") api.exists("/trust").then((there) => show($("mic-problem-trust"), there));
     show($("mic-retry"), code !== "insecure");
   }
 
