@@ -292,9 +292,7 @@ class Leave:
     type: ClassVar[str] = "leave"
 
 
-ServerEvent = (
-    Welcome | Roster | Speaking | Caption | Retract | Voicing | Lag | Warn | Closed | Pong
-)
+ServerEvent = Welcome | Roster | Speaking | Caption | Retract | Voicing | Lag | Warn | Closed | Pong
 ClientEvent = Resume | Configure | Microphone | OriginalLevel | Ping | Leave
 
 _EVENTS: dict[str, type] = {

@@ -266,6 +266,8 @@ class Room:
         texts = {t.language: t for t in translations if t.text}
         for reader in self.members.values():
             translation = texts.get(reader.hears) if reader is not speaker else None
+            if translation is None and self._awaits_translation(reader, speaker, transcript):
+                continue  # a line that changes its language to and fro cannot be read
             shown = translation or transcript
             reader.send(
                 Caption(
@@ -276,6 +278,11 @@ class Room:
                     translation is not None, False, time.time(),
                 )
             )  # fmt: skip
+
+    def _awaits_translation(self, reader: Member, speaker: Member, transcript: Transcript) -> bool:
+        return reader is not speaker and self.engine.translates_text(
+            transcript.language, reader.hears
+        )
 
     def retract(self, utterance: str) -> None:
         self.send(Retract(utterance))

@@ -277,6 +277,7 @@ class _Attempt:
         self._is_released = False
         self._is_labelled = False
         self._print: np.ndarray | None = None
+        self._transcript: Transcript | None = None
         self.task = asyncio.create_task(self._run(), name="attempt")
 
     def covers(self, utterance: Utterance) -> bool:
@@ -324,8 +325,11 @@ class _Attempt:
         if self._is_released:
             self._publish_held()
         elif isinstance(message, Transcript):
+            self._transcript = message
             self._session._segmenter.hint(complete=message.text.endswith(_SENTENCE_END))
             self._session.show_draft(message, [])
+        elif isinstance(message, Translation) and self._transcript is not None:
+            self._session.show_draft(self._transcript, [message])
 
     def _publish_held(self) -> None:
         if not self._is_labelled:

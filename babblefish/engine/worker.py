@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import signal
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -71,6 +72,7 @@ def run(connection: Connection) -> None:
 
 def main() -> None:
     descriptor, nice = int(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
     os.nice(nice)
     try:
         run(Connection(descriptor))

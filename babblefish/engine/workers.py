@@ -121,7 +121,7 @@ class _Process:
                 [sys.executable, "-m", "babblefish.engine.worker", str(theirs.fileno()),
                  str(pool.nice)],
                 pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, start_new_session=True,
+                stdout=subprocess.DEVNULL,
             )  # fmt: skip
         self.pid = self._popen.pid
         connection = Connection(ours.detach())
