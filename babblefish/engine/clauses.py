@@ -93,7 +93,7 @@ _WORDS = {
 _CLINGING = {
     "en": "a an the my your his her its our their this these not to of very is are was",
     "es": "un una el la los las lo mi tu su de del al no muy se me te le",
-    "fr": "un une le la les des du de mon ma mes ton ta son sa ses ce cette ne se me te je tu il on",
+    "fr": "un une le la les des du de mon ma mes ton ta son sa ses ce cette ne se me te je tu il",
     "it": "un uno una il lo la i gli le di del della dei mio tuo suo non si mi ti molto",
     "pt": "um uma o a os as de do da dos das meu seu não se me muito",
     "de": "ein eine einen der die das den dem des mein sein nicht zu sehr ist",
