@@ -24,8 +24,8 @@ _SIGNS = {
 }
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _DIGIT_GROUP = re.compile(r"(?<=\d)[\s.,'’](?=\d{3}(?!\d))")
-_LOST_BELOW = 1 / 3
-"""share of the reference's words that must be there for a clip to count as captioned"""
+_LOST_BELOW = 0.5
+"""likeness of the letters below which a caption is not of this clip, however badly recognised"""
 _SAME_FROM = 0.7
 """likeness of two captions of one clip from which one repeats the other"""
 
@@ -133,7 +133,7 @@ def match(reference: str, captions: Sequence[str], language: str = "en") -> Matc
     if not found:
         return Match(True, False, False, errors)
     alignment = jiwer.process_words(" ".join(wanted), " ".join(found))
-    lost = alignment.hits < _LOST_BELOW * len(wanted)
+    lost = _likeness(" ".join(wanted), " ".join(found)) < _LOST_BELOW
     first = alignment.alignments[0][0]
     cut = not lost and first.type == "delete"
     return Match(lost, _repeats(parts), cut, errors)
@@ -141,7 +141,11 @@ def match(reference: str, captions: Sequence[str], language: str = "en") -> Matc
 
 def _repeats(parts: Sequence[Sequence[str]]) -> bool:
     return any(
-        difflib.SequenceMatcher(None, first, second, autojunk=False).ratio() >= _SAME_FROM
+        _likeness(first, second) >= _SAME_FROM
         for index, first in enumerate(parts)
         for second in parts[index + 1 :]
     )
+
+
+def _likeness(first: Sequence[str], second: Sequence[str]) -> float:
+    return difflib.SequenceMatcher(None, first, second, autojunk=False).ratio()

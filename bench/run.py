@@ -263,4 +263,6 @@ def _turn(seen: Observation) -> dict[str, Any]:
         "direction": f"{seen.turn.clip.language}→{seen.hears}",
         "voiced_s": round(seen.turn.clip.voiced[1] - seen.turn.clip.voiced[0], 2),
         **{name: None if at is None else round(at, 3) for name, at in moments.items()},
+        "transcript": " ".join(seen.texts),
+        "translation": " ".join(seen.translated),
     }

@@ -109,6 +109,11 @@ def test_a_clip_without_its_words_is_lost(captions):
     assert found.lost and not found.cut
 
 
+def test_a_clip_recognised_badly_is_not_lost():
+    found = measures.match("un homenaje era necesario", ["uno menachia era necesaria"], "es")
+    assert not found.lost and found.errors.errors == 3
+
+
 def test_a_clip_captioned_twice_is_doubled():
     assert measures.match("one two three four", ["one two three four"] * 2).doubled
     assert measures.match("one two three four", ["one two three", "one two three four"]).doubled
