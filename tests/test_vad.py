@@ -7,6 +7,12 @@ import pytest
 
 from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.errors import AudioError, WeightsError
+from tests import read_aloud
+
+
+@pytest.fixture(scope="module")
+def speech(weights_dir):
+    return read_aloud.speech(weights_dir)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ _NEARLY_SAME = frozenset(
     {
         frozenset({"es", "ca"}), frozenset({"es", "gl"}), frozenset({"es", "pt"}),
         frozenset({"pt", "gl"}), frozenset({"es", "ast"}), frozenset({"es", "an"}),
-        frozenset({"ca", "pt"}), frozenset({"ca", "oc"}), frozenset({"no", "nn"}),
+        frozenset({"no", "nn"}),
     }
 )  # fmt: skip
 """pairs that Apertium translates well enough to publish after a light edit"""
@@ -164,14 +164,15 @@ def shortest_paths(modes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tu
         queue: list[tuple[float, tuple[str, ...]]] = [(0.0, (start,))]
         while queue:
             cost, path = heapq.heappop(queue)
+            *_, end = path
             if len(path) > 1:
-                if (start, path[-1]) in paths:
+                if (start, end) in paths:
                     continue
-                paths[start, path[-1]] = path
+                paths[start, end] = path
             if len(path) <= MAX_HOPS:
-                for target in onward.get(path[-1], ()):
+                for target in onward.get(end, ()):
                     if target not in path:
-                        hop = _loss(path[-1], target)
+                        hop = _loss(end, target)
                         heapq.heappush(queue, (cost + hop, (*path, target)))
     return paths
 
