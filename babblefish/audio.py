@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from babblefish.errors import AudioError
+from babblefish.errors import AudioError, BabbleFishError
 
 
 def to_float32(samples: np.ndarray) -> np.ndarray:
@@ -71,16 +71,15 @@ def match_loudness(samples: np.ndarray, target_db: float = -20.0) -> np.ndarray:
     return (samples * min(gain, 0.97 / peak)).astype(np.float32, copy=False)
 
 
-def check_speech(samples: np.ndarray, error: type[AudioError] | None = None) -> np.ndarray:
-    """``samples`` as contiguous float32 (n,), or AudioError("bad_audio") saying what is wrong."""
-    raises = error or AudioError
+def check_speech(samples: np.ndarray, error: type[BabbleFishError] = AudioError) -> np.ndarray:
+    """``samples`` as contiguous float32 (n,), or ``error``("bad_audio") saying what is wrong."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
-        raise raises("bad_audio", f"Audio must be mono, shape (n,), not {samples.shape}.")
+        raise error("bad_audio", f"Audio must be mono, shape (n,), not {samples.shape}.")
     if len(samples) == 0:
-        raise raises("bad_audio", "The audio is empty.")
+        raise error("bad_audio", "The audio is empty.")
     if not np.issubdtype(samples.dtype, np.floating):
-        raise raises("bad_audio", f"Audio must be floating point, not {samples.dtype}.")
+        raise error("bad_audio", f"Audio must be floating point, not {samples.dtype}.")
     if not np.isfinite(samples).all():
-        raise raises("bad_audio", "The audio holds NaN or infinite samples.")
+        raise error("bad_audio", "The audio holds NaN or infinite samples.")
     return np.ascontiguousarray(samples, dtype=np.float32)

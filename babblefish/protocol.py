@@ -26,6 +26,7 @@ from babblefish.errors import TransportError
 Quality = Literal["good", "basic"]
 """``good``: the best this profile knows. ``basic``: readable, often rough; said so on screen."""
 
+ClosedReason = Literal["room_closed", "left", "removed", "replaced"]
 
 # --- engine messages ------------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class Closed:
     """The room or this membership ended; do not reconnect."""
 
     type: ClassVar[str] = "closed"
-    reason: Literal["room_closed", "left", "removed", "replaced"]
+    reason: ClosedReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,6 @@ ClientEvent = Resume | Configure | Microphone | OriginalLevel | Ping | Leave
 _EVENTS: dict[str, type] = {
     cls.type: cls for cls in (*typing.get_args(ServerEvent), *typing.get_args(ClientEvent))
 }
-_CLIENT_TYPES = frozenset(cls.type for cls in typing.get_args(ClientEvent))
 
 MAX_EVENT_BYTES = 4096
 """Longest client event accepted."""
@@ -333,7 +333,7 @@ def client_event(text: str | bytes) -> ClientEvent:
     if len(text) > MAX_EVENT_BYTES:
         raise TransportError("bad_event", f"An event is at most {MAX_EVENT_BYTES} bytes.")
     event = from_json(text)
-    if event.type not in _CLIENT_TYPES:
+    if not isinstance(event, ClientEvent):
         raise TransportError("bad_event", f'"{event.type}" is sent by the server only.')
     return event
 
@@ -369,7 +369,7 @@ def _check(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, list):
             (item,) = typing.get_args(hint)
             return [_check(item, v, where) for v in value]
-    elif dataclasses.is_dataclass(hint):
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if isinstance(value, dict):
             return _build(hint, value)
     elif hint is float:

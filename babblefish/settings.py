@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
     """default loudness of an original voice under its translation"""
 
 
-def load_settings(**overrides: object) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """Settings from environment and ``overrides`` (None values are ignored).
 
     Raises SettingsError("settings") that names the field and what it accepts.

@@ -20,6 +20,7 @@ from babblefish.engine.stages import SPEECH_RATE
 from babblefish.protocol import (
     ClientEvent,
     Closed,
+    ClosedReason,
     Configure,
     Lag,
     Leave,
@@ -126,7 +127,7 @@ class Link(AbstractContextManager):
             member.session.flush()
             member.room.on_detached(member)
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: ClosedReason) -> None:
         """Tell the phone why and hang up."""
         if not self.closed.is_set():
             self.send(Closed(reason))

@@ -17,6 +17,7 @@ from babblefish.protocol import (
     Caption,
     EngineMessage,
     Notice,
+    Quality,
     Retract,
     Speech,
     Trace,
@@ -151,7 +152,7 @@ class Publication:
             if listener.hears == transcript.language:
                 self._close_playout(listener)
 
-    def _caption(self, language: str, text: str, quality: str, translated: bool) -> None:
+    def _caption(self, language: str, text: str, quality: Quality, translated: bool) -> None:
         """A final caption for the listeners of ``language``."""
         if language in self._captioned:
             return
@@ -167,7 +168,9 @@ class Publication:
         spoken = self._transcript
         return spoken.text if spoken and spoken.language != language else ""
 
-    def _make(self, language: str, text: str, quality: str, synthetic: bool, original: str):
+    def _make(
+        self, language: str, text: str, quality: Quality, synthetic: bool, original: str
+    ) -> Caption:
         spoken = self._transcript.language if self._transcript else language
         return Caption(
             self._utterance.id, self._speaker.id, display_name(self._speaker, self._voice),
@@ -198,15 +201,14 @@ class Publication:
             return
         if self._transcript and notice.language not in self._captioned:
             # nothing is lost: who cannot have the translation reads the original
-            self._caption_original(notice.language)
+            self._caption_original(self._transcript, notice.language)
         for listener in self._others():
             if listener.hears == notice.language:
                 listener.send(warning)
                 self._close_playout(listener)
 
-    def _caption_original(self, language: str) -> None:
+    def _caption_original(self, spoken: Transcript, language: str) -> None:
         self._captioned.add(language)
-        spoken = self._transcript
         caption = self._make(spoken.language, spoken.text, "good", False, "")
         caption = self._captions.add(language, caption)
         for listener in self._others():

@@ -22,6 +22,7 @@ from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import direction, normalise
 from babblefish.protocol import (
     Caption,
+    ClosedReason,
     EngineMessage,
     Retract,
     Roster,
@@ -132,7 +133,7 @@ class Room:
         member.name, member.speaks, member.hears = new_name, new_speaks, new_hears
         self.roster_changed()
 
-    def leave(self, member: Member, reason: str) -> None:
+    def leave(self, member: Member, reason: ClosedReason) -> None:
         """End a membership for good."""
         if self.members.pop(member.id, None) is None:
             return
@@ -142,7 +143,7 @@ class Room:
         self._voices.release(member.id)
         self.roster_changed()
 
-    async def remove(self, member_id: str, reason: str = "removed") -> None:
+    async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
         """Raises RoomError("member") when there is no such member."""
         if member_id not in self.members:
             raise RoomError("member", "This person has left already.")

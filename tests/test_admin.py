@@ -189,9 +189,7 @@ def test_sign_in_and_out_only_from_this_site(server: HostServer, host: httpx.Cli
     assert host.get("/admin/").status_code == 200
 
 
-def test_pages_carry_a_policy_without_inline_scripts(
-    stranger: httpx.Client, session: str
-) -> None:
+def test_pages_carry_a_policy_without_inline_scripts(stranger: httpx.Client, session: str) -> None:
     login = stranger.get("/admin-login").headers
     assert "unsafe" not in login["content-security-policy"]
     assert login["referrer-policy"] == "same-origin" and login["cache-control"] == "no-store"

@@ -50,7 +50,7 @@ def test_a_pause_is_reported_early_and_covers_what_is_ended():
     at, paused = next((t, d) for t, d in decisions if isinstance(d, Paused))
     ended = decisions[-1][1]
     assert at - 2.0 <= S.pause_s + 2 * FRAME
-    assert (paused.start, paused.end) == (ended.start, ended.end)
+    assert (paused.start, paused.voiced_end) == (ended.start, ended.voiced_end)
 
 
 def test_a_complete_sentence_ends_sooner():
@@ -126,3 +126,14 @@ def test_any_input_keeps_ranges_ordered_and_disjoint():
             assert segmenter.keep_from <= segmenter.position
         for before, after in itertools.pairwise(ended):
             assert before.start < before.end <= after.start
+
+
+def test_a_voice_that_fell_silent_is_a_pause_even_if_the_model_is_slow_to_let_go():
+    segmenter, silent = Segmenter(), None
+    for i in range(120):
+        talking = i < 60
+        probability = 0.9 if i < 75 else 0.0
+        for decision in segmenter.push(probability if i > 20 else 0.0, 0.1 if talking else 0.002):
+            if isinstance(decision, Paused):
+                silent = i
+    assert silent is not None and silent <= 60 + S.pause_s / FRAME + 1

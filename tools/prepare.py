@@ -169,7 +169,6 @@ def main() -> None:
     check_python()
     make_venv()
     install("requirements.txt")
-    install("requirements-nodeps.txt", "--no-deps", "--require-hashes")
     if dev:
         install("requirements-dev.txt")
     install_system_packages(dev)

@@ -143,7 +143,7 @@ def seconds(text: str) -> float:
 def _sentences(text: str, language: str) -> list[str]:
     """Sentences with the white space after them; joined they are ``text``."""
     sentences: list[str] = []
-    for piece in sentencex.segment(language, text):
+    for piece in sentencex.segment(language, text):  # pyright: ignore[reportAttributeAccessIssue]
         if sentences and (_ABBREVIATION.search(sentences[-1]) or not _says(piece)):
             sentences[-1] += piece
         else:

@@ -134,7 +134,8 @@ class Interpretation:
         """Ask for speech translation only from the languages that some target needs it for."""
         utterance, engine = self._utterance, self._engine
         known = engine.recogniser_capabilities.languages
-        sources = {utterance.language} & known if utterance.language_fixed else known
+        declared = utterance.language
+        sources = known & {declared} if declared and utterance.language_fixed else known
         into: dict[str, set[str]] = {}
         for target in self._targets:
             for source in sources - {target}:

@@ -116,7 +116,8 @@ class KokoroSynthesiser:
 
     def _blend(self, voice: str) -> np.ndarray:
         """Style vectors of a voice name, (510, 1, 256): one per number of phonemes."""
-        return sum(self._voices[name] * np.float32(weight) for name, weight in self._parts(voice))
+        parts = [self._voices[name] * np.float32(weight) for name, weight in self._parts(voice)]
+        return np.sum(parts, axis=0)
 
     def _parts(self, voice: str) -> list[tuple[str, float]]:
         try:

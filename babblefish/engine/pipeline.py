@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
 from babblefish.errors import TranslationError
 
@@ -105,21 +106,21 @@ class Pipeline:
                 env=environment,
                 bufsize=0,
             )
-            if source is not None:
-                self._processes[-1].stdout.close()
+            if self._processes:
+                _pipe(self._processes[-1].stdout).close()
             self._processes.append(process)
-            source = process.stdout.fileno()
+            source = _pipe(process.stdout).fileno()
 
     def _ask(self, text: str) -> str:
         stream = _SPECIAL.sub(r"\\\1", text) + _END
-        self._processes[0].stdin.write(stream.encode("utf-8") + b"\0")
+        _pipe(self._processes[0].stdin).write(stream.encode("utf-8") + b"\0")
         answer = self._read().decode("utf-8").removesuffix("\n").removesuffix(_END.rstrip("\n]"))
         return _ESCAPED.sub(r"\1", answer.replace(_END, ""))
 
     def _read(self) -> bytes:
         allowed = self._timeout if self._answered else self._start_timeout
         deadline = time.monotonic() + allowed
-        output = self._processes[-1].stdout
+        output = _pipe(self._processes[-1].stdout)
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             while b"\0" not in self._rest:
@@ -132,3 +133,9 @@ class Pipeline:
         answer, _, self._rest = self._rest.partition(b"\0")
         self._answered = True
         return answer
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream that was asked for as a pipe."""
+    assert stream is not None
+    return stream

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from babblefish.engine import models
 from babblefish.engine.stages import StageSpec
@@ -87,7 +88,7 @@ def compact(weights_dir: Path, cores: int) -> Profile:
         spec = StageSpec(f"babblefish.engine.{factory}", options)
         return StagePlan(spec, processes, count, nice)
 
-    weights = {"weights_dir": weights_dir}
+    weights: dict[str, Any] = {"weights_dir": weights_dir}
     recogniser_options = {**weights, "threads": threads.recogniser_threads}
     voice_options = {**weights, "threads": threads.synthesiser_threads}
     return Profile(

@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+_LOUDNESS_DECAY = 0.995
+"""per frame: after four seconds, half"""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmenterSettings:
@@ -24,6 +27,9 @@ class SegmenterSettings:
     """probability from which a frame opens an utterance"""
     end_threshold: float = 0.35
     """probability below which a frame of a running utterance is a pause"""
+    quiet: float = 0.05
+    """part of the speaker's loudness (RMS) below which it is one too: models of voice activity
+    are slow to let go, by a third of a second, which would all be added to the delay"""
     onset_s: float = 0.09
     """voiced time, within twice that long, before an utterance is believed"""
     min_speech_s: float = 0.16
@@ -32,9 +38,9 @@ class SegmenterSettings:
     """kept from before the onset, so that first syllables are whole"""
     pause_s: float = 0.12
     """silence after which a possible end is reported"""
-    endpoint_complete_s: float = 0.42
+    endpoint_complete_s: float = 0.55
     """silence that ends a sentence that sounds complete"""
-    endpoint_s: float = 0.7
+    endpoint_s: float = 0.8
     """silence that ends any other"""
     max_patience: float = 1.6
     """largest factor on both for a speaker who pauses inside sentences"""
@@ -44,8 +50,8 @@ class SegmenterSettings:
     """a longer utterance is split"""
     split_search_s: float = 4.0
     """the split falls on the quietest moment of this much of its end"""
-    tail_s: float = 0.12
-    """kept after the last voiced frame of an ended utterance"""
+    tail_s: float = 0.3
+    """kept after the last voiced frame of an ended utterance, as far as it has been heard"""
     draft_first_s: float = 0.55
     draft_every_s: float = 0.9
     """when partial captions are worth making"""
@@ -82,7 +88,8 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """[start, end) is an utterance. The same range as the last Paused unless ``forced``."""
+    """[start, end) is an utterance; unless ``forced``, nothing was said since the last Paused
+    with the same ``voiced_end``."""
 
     start: int
     end: int
@@ -123,6 +130,7 @@ class Segmenter:
         self._paused = False
         self._complete: bool | None = None
         self._next_draft = 0.0
+        self._loudness = 0.0
         self._levels: list[tuple[float, float]] = []
         """(probability, level) of each frame of the utterance"""
 
@@ -188,8 +196,7 @@ class Segmenter:
         s = self.settings
         out: list[Decision] = []
         self._levels.append((probability, level))
-        threshold = s.start_threshold if self._pause else s.end_threshold
-        if probability >= threshold:
+        if self._is_voiced(probability, level):
             self._voiced += 1
             self._voiced_end = self.position
             self._pause = 0
@@ -211,6 +218,12 @@ class Segmenter:
             self._next_draft = length + s.draft_every_s
             out.append(Draft(self._start, self.position))
         return out
+
+    def _is_voiced(self, probability: float, level: float) -> bool:
+        s = self.settings
+        self._loudness = max(level, self._loudness * _LOUDNESS_DECAY)
+        threshold = s.start_threshold if self._pause else s.end_threshold
+        return probability >= threshold and level >= s.quiet * self._loudness
 
     def _voiced_s(self) -> float:
         return self._voiced * self._frame_s

@@ -71,9 +71,12 @@ class SileroVad:
         states = states.astype(np.float32, copy=False)
         window = np.concatenate([states[:, -_CONTEXT:], np.clip(samples, -1.0, 1.0)], axis=1)
         recurrent = states[:, :-_CONTEXT].reshape(n, *_RECURRENT).transpose(1, 0, 2)
-        output, recurrent = self._session.run(
-            None,
-            {"input": window, "state": np.ascontiguousarray(recurrent), "sr": self._rate},
+        output, recurrent = map(
+            np.asarray,
+            self._session.run(
+                None,
+                {"input": window, "state": np.ascontiguousarray(recurrent), "sr": self._rate},
+            ),
         )
         flat = recurrent.transpose(1, 0, 2).reshape(n, -1)
         return output[:, 0], np.concatenate([flat, window[:, -_CONTEXT:]], axis=1)

@@ -187,8 +187,10 @@ class WorkerPool:
         self._timers: dict[_Process, asyncio.TimerHandle] = {}
         self._broken: BabbleFishError | None = None
         self._closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready: asyncio.Future | None = None
+        self._loop: asyncio.AbstractEventLoop
+        """set by ``start``, like ``_ready``"""
+        self._ready: asyncio.Future[None]
+        self._started = False
 
     @property
     def depth(self) -> int:
@@ -206,6 +208,7 @@ class WorkerPool:
         """
         self._loop = asyncio.get_running_loop()
         self._ready = self._loop.create_future()
+        self._started = True
         self._processes = [_Process(self, i) for i in range(self._count)]
         await asyncio.shield(self._ready)
 
@@ -232,7 +235,7 @@ class WorkerPool:
         """
         if self._broken is not None:
             raise self._broken
-        if self._closed or self._loop is None:
+        if self._closed or not self._started:
             raise WorkerError("closed", f"The {self.name} workers are not running.")
         job = _Job(
             (int(priority), next(self._order)), method, args, timeout, self._loop.create_future()
@@ -346,6 +349,6 @@ class WorkerPool:
         for job in (*waiting, *current):
             if not job.done.done():
                 job.done.set_exception(error)
-        if self._ready is not None and not self._ready.done():
+        if self._started and not self._ready.done():
             self._ready.set_exception(error)
             self._ready.exception()  # start() may have been cancelled; do not warn

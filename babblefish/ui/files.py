@@ -121,13 +121,13 @@ class FileAudience:
                 return
             del self._open[entry.utterance.id]
             if entry.transcript is not None and entry.transcript.text:
-                self._write(entry)
+                self._write(entry, entry.transcript, entry.stages_ms)
 
-    def _write(self, entry: _Open) -> None:
-        utterance, spoken = entry.utterance, entry.transcript
+    def _write(self, entry: _Open, spoken: Transcript, stages_ms: dict[str, float]) -> None:
+        utterance = entry.utterance
         line = Line(
             round(utterance.start, 3), round(utterance.end, 3), f"Speaker {entry.voice + 1}",
-            spoken.language, spoken.text, entry.translations, entry.voices, entry.stages_ms,
+            spoken.language, spoken.text, entry.translations, entry.voices, stages_ms,
         )  # fmt: skip
         self.lines.append(line)
         self._report(json.dumps(asdict(line), ensure_ascii=False))

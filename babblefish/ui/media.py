@@ -12,6 +12,7 @@ from types import TracebackType
 import av
 import numpy as np
 import soundfile
+from av.error import FFmpegError
 
 from babblefish.audio import StreamResampler, to_float32, to_int16
 from babblefish.errors import AudioError
@@ -27,7 +28,7 @@ class AudioReader:
             raise AudioError("file_missing", f"There is no file {path}.")
         try:
             self._container = av.open(str(path))
-        except (av.FFmpegError, ValueError, OSError) as error:
+        except (FFmpegError, ValueError, OSError) as error:
             raise AudioError(
                 "file_unreadable",
                 f"{path.name} cannot be read as audio. Use a format that ffmpeg knows.",
@@ -55,7 +56,7 @@ class AudioReader:
                 if resampler is None:
                     resampler = StreamResampler(frame.sample_rate, self.rate)
                 yield resampler.push(_mono(frame))
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             if resampler is None:
                 raise AudioError("file_broken", "The audio in this file is damaged.") from error
         if resampler is None:

@@ -50,7 +50,9 @@ _HEAD = """<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/web/projector.css">
 """
-_PAGE = _HEAD + """<script type="module" src="/web/projector.js"></script>
+_PAGE = (
+    _HEAD
+    + """<script type="module" src="/web/projector.js"></script>
 </head>
 <body>
 <main>
@@ -68,7 +70,10 @@ _PAGE = _HEAD + """<script type="module" src="/web/projector.js"></script>
 </body>
 </html>
 """
-_GONE = _HEAD + """</head>
+)
+_GONE = (
+    _HEAD
+    + """</head>
 <body>
 <main>
 <section class="words">
@@ -80,3 +85,4 @@ _GONE = _HEAD + """</head>
 </body>
 </html>
 """
+)

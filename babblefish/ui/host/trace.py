@@ -118,7 +118,7 @@ def _row(room: str, row: TraceRow) -> str:
 
 
 def _stage(stage: str) -> str:
-    """"speak es" → "speak Spanish"."""
+    """ "speak es" → "speak Spanish"."""
     words = stage.split(" ")
     if len(words) > 1 and 2 <= len(words[-1]) <= 3:
         return " ".join([*words[:-1], "→", english_name(words[-1])])

@@ -95,7 +95,7 @@ def header(room: Room) -> str:
     return (
         f'<header class="bf-head"><div><h2 dir="auto">{esc(room.name)}</h2>'
         f'<p class="bf-muted"><span class="bf-state">{lock}{state}</span>'
-        f'<span> · since {since}</span></p></div>'
+        f"<span> · since {since}</span></p></div>"
         f'<div class="bf-actions">{"".join(buttons)}</div></header>'
     )
 
