@@ -129,6 +129,7 @@ class Session:
         self._attempt: _Attempt | None = None
         self._released: set[_Attempt] = set()
         self._draft: asyncio.Task | None = None
+        self._foresight = engine.foresight(audience.pace)
         self._drafted = False
         self._advancing = False
 
@@ -201,6 +202,7 @@ class Session:
             case Started():
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
+                self._foresight = self._engine.foresight(self._audience.pace)
                 self._audience.speaking(self.member, True)
             case Draft(start, end) if self._eager:
                 self._start_draft(self._cut(start, end, end))
@@ -256,12 +258,17 @@ class Session:
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
 
     async def _make_draft(self, utterance: Utterance) -> None:
+        foresight, voices = self._foresight, self._audience.targets(self.member)
         try:
-            draft = await self._engine.draft(utterance, self._audience.targets(self.member))
+            transcript, translations = await self._engine.draft(utterance, voices)
         except BabbleFishError as error:
             log.info("no partial caption", code=error.code)
-        else:
-            self.show_draft(*draft)
+            return
+        self.show_draft(transcript, translations)
+        if self._attempt is not None:
+            return  # nothing may slow down what may be the whole utterance
+        for translation in translations:
+            foresight.expect(translation, voices)
 
 
 class _Attempt:
@@ -272,7 +279,7 @@ class _Attempt:
 
     def __init__(self, session: Session, utterance: Utterance) -> None:
         self.utterance = utterance
-        self._session = session
+        self._session, self._foresight = session, session._foresight
         self._held: list[EngineMessage] = []
         self._is_released = False
         self._is_labelled = False
@@ -301,8 +308,9 @@ class _Attempt:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._embed(), name="voiceprint")
                 await session._engine.process(
-                    self.utterance, targets, self._emit, pace=audience.pace
-                )
+                    self.utterance, targets, self._emit, pace=audience.pace,
+                    foresight=self._foresight,
+                )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
             self._is_labelled = True

@@ -70,9 +70,9 @@ class Phone:
         self.link.__exit__()
 
     def say(self, *sounds: np.ndarray) -> None:
-        """Queue sounds, with a second of silence after each."""
+        """Queue sounds, with silence after each that ends the most patient endpoint."""
         for sound in sounds:
-            whole = np.concatenate([sound, np.zeros(RATE, np.int16)])
+            whole = np.concatenate([sound, np.zeros(int(1.4 * RATE), np.int16)])
             whole = whole[: len(whole) // FRAME * FRAME]
             self._saying += list(whole.reshape(-1, FRAME))
 

@@ -256,6 +256,18 @@ async def test_two_people_on_one_phone_are_told_apart(hub):
         assert [c.name for c in dan.finals] == ["Table", "Table · 2", "Table"]
 
 
+async def test_the_first_clause_is_spoken_in_advance_while_the_speaker_talks(hub, engine):
+    room = hub.create("Stand-up")
+    pool = engine.synthesisers[0]
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        before = pool.stats.calls
+        pierre.say(tone(400, 5.0))
+        await dan.until(lambda: pool.stats.calls > before)
+        assert not dan.finals and not dan.of(Voicing), "made, but not heard before it is certain"
+        await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))
+        assert len(dan.finals) == 1
+
+
 async def test_promise_7_a_stalled_listener_holds_up_nobody(hub):
     room = hub.create("Stand-up")
     stalled = Phone(join(room, "Stalled", "en"), running=False)

@@ -137,3 +137,14 @@ def test_a_voice_that_fell_silent_is_a_pause_even_if_the_model_is_slow_to_let_go
             if isinstance(decision, Paused):
                 silent = i
     assert silent is not None and silent <= 60 + S.pause_s / FRAME + 1
+
+
+def test_no_partial_caption_is_begun_while_a_word_dies_away():
+    segmenter = Segmenter()
+    decisions = []
+    for frame in range(round(4 / FRAME)):
+        loud = frame * FRAME < 1.9 or frame * FRAME > 2.4
+        decisions += segmenter.push(0.9, 0.1 if loud else 0.02)
+    drafts = [d.end / S.rate for d in decisions if isinstance(d, Draft)]
+    assert len(drafts) >= 3 and not any(1.95 < at < 2.4 for at in drafts)
+    assert any(2.4 <= at < 2.5 for at in drafts), "made up for as soon as the voice is clear"

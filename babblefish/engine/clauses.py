@@ -19,7 +19,7 @@ import sentencex
 PAUSES = {"paragraph": 0.45, "sentence": 0.3, "clause": 0.2, "comma": 0.12, "none": 0.0}
 """seconds of silence after a clause, by what ends it"""
 
-FIRST_SECONDS = 1.2
+FIRST_SECONDS = 1.0
 """the first clause is not longer than this where it can be cut"""
 LONGEST_SECONDS = 7.0
 """no clause is longer than this where it can be cut"""
@@ -102,13 +102,13 @@ _CLINGS = {language: frozenset(words.split()) for language, words in _CLINGING.i
 """words that must not end a clause: what they belong to follows"""
 
 
-def split(text: str, language: str) -> list[Clause]:
+def split(text: str, language: str, ahead: float = 0.0) -> list[Clause]:
     """Clauses of ``text`` in order; none for blank text. language: an ISO 639-1 code.
+    ahead: seconds of speech that are there to be played before it.
 
     Nothing is lost or changed but white space at the joints.
     """
     clauses: list[Clause] = []
-    ahead = 0.0
     waiting = ""
     for sentence in _sentences(text, language):
         rest = waiting + sentence
@@ -125,6 +125,16 @@ def split(text: str, language: str) -> list[Clause]:
     if waiting.strip():
         clauses.append(Clause(waiting.strip(), _pause(waiting)))
     return clauses
+
+
+def split_after(text: str, first: str, language: str) -> list[Clause]:
+    """``split`` for a text whose first clause is given; none if ``text`` does not begin with it,
+    as whole words."""
+    rest = text[len(first) :]
+    if not text.startswith(first) or not (rest[:1].isspace() or not rest):
+        return []
+    clause = Clause(first, _pause(first))
+    return [clause, *split(rest, language, seconds(first) + clause.pause_after)]
 
 
 def seconds(text: str) -> float:
@@ -158,7 +168,7 @@ def _is_short(sentence: str, limit: float) -> bool:
 
 def _end(rest: str, language: str, limit: float) -> int:
     """Where the next clause of ``rest`` ends: an offset in 1..len(rest)."""
-    if seconds(rest) <= limit * 1.35:
+    if seconds(rest) <= limit * (1.35 if limit > FIRST_SECONDS else 1.15):
         return len(rest) if limit > FIRST_SECONDS else _early_end(rest, limit)
     cuts = [cut for cut in _cuts(rest, language) if _is_sound(rest, cut)]
     fitting = [cut for cut in cuts if seconds(rest[: cut.at]) <= limit]

@@ -7,16 +7,18 @@ rooms, listeners or web: ``process`` is given one utterance and the languages so
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from babblefish import languages
-from babblefish.engine import routes
+from babblefish.engine import routes, translations
+from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.profiles import Profile, StagePlan
-from babblefish.engine.stages import RecogniserCapabilities, RecognitionRequest
+from babblefish.engine.stages import RecogniserCapabilities
 from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import TranslationError
 from babblefish.languages import LanguageOffer
@@ -130,24 +132,27 @@ class Engine:
         *,
         pace: Callable[[str], float] = lambda language: 1.0,
         priority: Priority = Priority.NOW,
+        foresight: Foresight | None = None,
     ) -> None:
         """Interpret one utterance; ``emit`` gets each message as soon as it exists.
 
         targets: language → voice name, or None for captions only. pace: speaking speed wanted
-        for a language, asked before each clause. The order per language is Transcript,
+        for a language, asked before each clause. foresight: what was made of the utterance's
+        drafts. The order per language is Transcript,
         Translation, Speech …; a Trace comes last. What goes wrong becomes a Notice; only
         cancellation is raised, and stops the work.
         """
-        await Interpretation(self, utterance, targets, emit, pace, priority).run()
+        await Interpretation(self, utterance, targets, emit, pace, priority, foresight).run()
 
     async def draft(
         self, utterance: Utterance, targets: Iterable[str]
     ) -> tuple[Transcript, list[Translation]]:
-        """A quick look at unfinished speech, translated where text translation can.
+        """A quick look at unfinished speech, and its translations by the routes of final ones.
 
         Raises BabbleFishError when the recogniser cannot; drafts are dropped under load.
         """
-        request = RecognitionRequest(utterance.language, utterance.language_fixed, draft=True)
+        wanted = tuple(targets)
+        request = translations.request(self, utterance, wanted, draft=True)
         raw = await self.recogniser.call(
             "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT
         )
@@ -156,16 +161,18 @@ class Engine:
             utterance.id, heard.text, heard.language, heard.language_probability,
             heard.confidence, final=False,
         )  # fmt: skip
-        if not heard.text:
-            return transcript, []
-        translations = []
-        pairs = self.translator.capabilities.pairs if self.translator else {}
-        for target in targets:
-            # whatever route the final takes: text translation costs a draft next to nothing
-            if quality := pairs.get((heard.language, target)):
-                text = await self.translate(heard.text, heard.language, target, Priority.DRAFT)
-                translations.append(Translation(utterance.id, target, text, quality, False))
-        return transcript, translations
+        found = []
+        for target in wanted if heard.text else ():
+            if target == heard.language:
+                continue
+            with contextlib.suppress(TranslationError):
+                text, route = await translations.translate(self, heard, target, Priority.DRAFT)
+                found.append(Translation(utterance.id, target, text, route.quality, False))
+        return transcript, found
+
+    def foresight(self, pace: Callable[[str], float]) -> Foresight:
+        """For one utterance's drafts; then give it to ``process``."""
+        return Foresight(self.synthesiser, pace)
 
     def translates_text(self, source: str, target: str) -> bool:
         """Whether ``translate`` serves this pair."""

@@ -7,7 +7,6 @@ a stage is checked here before anybody sees it: a model that returns garbage bec
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from babblefish.engine import clauses
-from babblefish.engine.routes import Route
-from babblefish.engine.stages import PLAYOUT_RATE, Recognition, RecognitionRequest
-from babblefish.engine.workers import Priority
+from babblefish.engine import clauses, translations
+from babblefish.engine.foresight import Foreseen, Foresight
+from babblefish.engine.stages import PLAYOUT_RATE, Recognition
+from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import (
     BabbleFishError,
     RecognitionError,
     SynthesisError,
-    TranslationError,
     WorkerError,
 )
 from babblefish.protocol import (
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 _SECONDS_PER_CHARACTER = 0.6
 """speech slower than this is a synthesiser gone wrong; CJK characters are whole syllables"""
-_SAME = 0.85
-"""similarity from which a "translation" is the original; related languages stay below"""
 
 
 def checked_recognition(value: Any) -> Recognition:
@@ -73,11 +69,6 @@ def checked_speech(samples: Any, text: str, speed: float) -> np.ndarray:
     raise SynthesisError("bad_output", "The voice returned something that is no speech.")
 
 
-def _is_untranslated(text: str, original: str) -> bool:
-    """Whether a recogniser asked to translate has merely written down what was said."""
-    return difflib.SequenceMatcher(None, text.casefold(), original.casefold()).ratio() > _SAME
-
-
 class Interpretation:
     """See ``Engine.process`` for the parameters."""
 
@@ -89,9 +80,11 @@ class Interpretation:
         emit: Callable[[EngineMessage], None],
         pace: Callable[[str], float],
         priority: Priority,
+        foresight: Foresight | None = None,
     ) -> None:
         self._engine, self._utterance, self._targets = engine, utterance, dict(targets)
         self._emit, self._pace, self._priority = emit, pace, priority
+        self._foresight = foresight
         self._begun = time.perf_counter()
         self._stages: dict[str, float] = {}
 
@@ -122,7 +115,8 @@ class Interpretation:
 
     async def _transcribe(self) -> Any:
         """Ask the recogniser; once more if its process died, which may not have been our fault."""
-        call = ("transcribe", self._utterance.audio.samples, self._request())
+        request = translations.request(self._engine, self._utterance, self._targets)
+        call = ("transcribe", self._utterance.audio.samples, request)
         try:
             return await self._engine.recogniser.call(*call, priority=self._priority)
         except WorkerError as error:
@@ -130,30 +124,10 @@ class Interpretation:
                 raise
             return await self._engine.recogniser.call(*call, priority=self._priority)
 
-    def _request(self) -> RecognitionRequest:
-        """Ask for speech translation only from the languages that some target needs it for."""
-        utterance, engine = self._utterance, self._engine
-        known = engine.recogniser_capabilities.languages
-        declared = utterance.language
-        sources = known & {declared} if declared and utterance.language_fixed else known
-        into: dict[str, set[str]] = {}
-        for target in self._targets:
-            for source in sources - {target}:
-                route = engine.route(source, target)
-                if route and route.kind != "text":
-                    into.setdefault(route.through or target, set()).add(source)
-        when = frozenset().union(*into.values()) if into else None
-        return RecognitionRequest(
-            utterance.language, utterance.language_fixed, tuple(sorted(into)), when
-        )
-
     async def _into(self, target: str, heard: Recognition) -> None:
         try:
-            route = self._engine.route(heard.language, target)
-            if route is None:
-                raise TranslationError("pair", "This pair of languages cannot be translated yet.")
             begun = time.perf_counter()
-            text = (await self._translate(heard, target, route)).strip()
+            text, route = await translations.translate(self._engine, heard, target, self._priority)
             self._time(f"translate {target}", begun)
             self._emit(Translation(self._utterance.id, target, text, route.quality))
             voice = self._targets[target]
@@ -162,42 +136,22 @@ class Interpretation:
         except BabbleFishError as error:
             self._notice(error, target)
 
-    async def _translate(self, heard: Recognition, target: str, route: Route) -> str:
-        if route.kind == "text":
-            return await self._engine.translate(
-                heard.text, heard.language, target, priority=self._priority
-            )
-        pivot = route.through or target
-        text = heard.translations.get(pivot)
-        if text is None or _is_untranslated(text, heard.text):
-            if self._engine.translates_text(heard.language, target):
-                return await self._engine.translate(
-                    heard.text, heard.language, target, priority=self._priority
-                )
-            if text is None:
-                raise TranslationError("bad_output", "The recogniser returned no translation.")
-        if pivot == target:
-            return text
-        return await self._engine.translate(text, pivot, target, priority=self._priority)
-
     async def _speak(self, text: str, language: str, voice: str) -> None:
         pool = self._engine.synthesiser(language)
-        parts = clauses.split(text, language)
-        if pool is None or not parts:
+        if pool is None:
             return
         begun = time.perf_counter()
+        foreseen = self._foresight.find(text, language, voice) if self._foresight else None
+        parts = foreseen[1] if foreseen else clauses.split(text, language)
         for number, clause in enumerate(parts):
-            speed = self._pace(language)
-            priority = self._priority
-            if number and priority is Priority.NOW:
-                priority = Priority.NEXT
-            raw = await pool.call(
-                "synthesise", clause.text, language, voice, speed, priority=priority
-            )
-            samples = checked_speech(raw, clause.text, speed)
-            pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
+            samples, speed = None, self._pace(language)
+            if number == 0 and foreseen:
+                samples, speed = await self._foreseen(foreseen[0]), foreseen[0].speed
+            if samples is None:
+                samples = await self._say(pool, clause.text, language, voice, speed, number)
             last = number == len(parts) - 1
             if not last:
+                pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
                 samples = np.concatenate([samples, pause])
             self._emit(
                 Speech(
@@ -208,7 +162,25 @@ class Interpretation:
             if number == 0:
                 self._time(f"first clause {language}", begun)
                 self._time(f"first audio {language}", self._begun)
-        self._time(f"speak {language}", begun)
+        if parts:
+            self._time(f"speak {language}", begun)
+
+    async def _say(
+        self, pool: WorkerPool, text: str, language: str, voice: str, speed: float, number: int
+    ) -> np.ndarray:
+        priority = self._priority
+        if number and priority is Priority.NOW:
+            priority = Priority.NEXT
+        raw = await pool.call("synthesise", text, language, voice, speed, priority=priority)
+        return checked_speech(raw, text, speed)
+
+    async def _foreseen(self, foreseen: Foreseen) -> np.ndarray | None:
+        """What was spoken in advance; None if that failed, and it has to be said now."""
+        try:
+            raw = await asyncio.shield(foreseen.speech)
+            return checked_speech(raw, foreseen.text, foreseen.speed)
+        except BabbleFishError:
+            return None
 
     def _time(self, stage: str, begun: float) -> None:
         self._stages[stage] = round((time.perf_counter() - begun) * 1000, 1)

@@ -18,6 +18,10 @@ from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
 
+_RECOGNITION_NICE, _SYNTHESIS_NICE = 3, 8
+"""where both want a core: clauses spoken in advance must not delay what they wait for"""
+
+
 @dataclass(frozen=True, slots=True)
 class StagePlan:
     """One stage and the processes it runs in."""
@@ -96,13 +100,13 @@ def compact(weights_dir: Path, cores: int) -> Profile:
         vad=plan("vad:SileroVad", 1, 1, nice=1, **weights),
         recogniser=plan(
             "whisper:WhisperRecogniser", threads.recognisers, threads.recogniser_threads,
-            **recogniser_options,
+            nice=_RECOGNITION_NICE, **recogniser_options,
         ),
         translator=plan("apertium:ApertiumTranslator", 1, 1, nice=3),
         synthesisers=(
             plan(
                 "kokoro:KokoroSynthesiser", threads.synthesisers, threads.synthesiser_threads,
-                **voice_options,
+                nice=_SYNTHESIS_NICE, **voice_options,
             ),
             plan("espeak:EspeakSynthesiser", 1, 1),
         ),

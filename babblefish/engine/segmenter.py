@@ -52,9 +52,12 @@ class SegmenterSettings:
     """the split falls on the quietest moment of this much of its end"""
     tail_s: float = 0.3
     """kept after the last voiced frame of an ended utterance, as far as it has been heard"""
-    draft_first_s: float = 0.55
+    draft_first_s: float = 0.35
     draft_every_s: float = 0.9
     """when partial captions are worth making"""
+    draft_level: float = 0.3
+    """part of the speaker's loudness that a frame must have for one: as a word dies away a pause
+    may be next, and what may be the whole utterance must not wait for a partial caption"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,8 @@ class Segmenter:
             return out + self._end(forced=False)
         if length >= s.max_s:
             return out + self._split()
-        if not self._paused and length >= self._next_draft:
+        clear = self._pause == 0 and level >= s.draft_level * self._loudness
+        if clear and length >= self._next_draft:
             self._next_draft = length + s.draft_every_s
             out.append(Draft(self._start, self.position))
         return out

@@ -51,6 +51,8 @@ _SILENT_DB = -62.0
 """dBFS; if the loudest 30 ms are below this, nobody spoke"""
 _QUIET_DB = -32.0
 """dBFS; speech below this is amplified"""
+_TRANSLATED_DRAFT = 1.2
+"""seconds from which a draft is translated too; the first look at a sentence must be quick"""
 _CONTEXT_TOKENS = 100
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
@@ -217,7 +219,7 @@ class _Listening:
         return (
             "en" in request.translate_into
             and language != "en"
-            and not request.draft
+            and (not request.draft or self._seconds >= _TRANSLATED_DRAFT)
             and (request.translate_when is None or language in request.translate_when)
         )
 

@@ -198,6 +198,11 @@ class WorkerPool:
         return len(self._queue)
 
     @property
+    def idle(self) -> bool:
+        """Whether a call made now would be served at once."""
+        return bool(self._idle) and not self._queue
+
+    @property
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes]
 
