@@ -179,7 +179,7 @@ class Link(AbstractContextManager):
                     member.session.flush()
                 member.room.roster_changed()
             case OriginalLevel(level):
-                member.playout.original_level = min(1.0, max(0.0, level))
+                member.playout.originals.level = min(1.0, max(0.0, level))
             case Ping(number):
                 self.send(Pong(number))
             case Leave():

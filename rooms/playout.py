@@ -16,9 +16,9 @@ from typing import Literal
 
 import numpy as np
 
+from rooms.originals import FRAME, Originals
+
 RATE = 48_000
-FRAME = 960
-"""samples in 20 ms"""
 FRAME_S = FRAME / RATE
 
 _GAP_S = 0.25
@@ -31,12 +31,8 @@ _WAIT_FOR_ORDER_S = 1.5
 """how long an utterance that is ready waits for an earlier one that is not"""
 _STALL_S = 15.0
 """how long an utterance may stop in its middle, on an overloaded machine, before it is given up"""
-_ORIGINAL_MAX_FRAMES = 12
-"""live audio waiting at most; more means that the two clocks drift or packets came in a burst"""
 _MAX_TRACKS = 64
 """utterances waiting at most, for a listener whose connection takes nothing"""
-_DUCK = 0.5
-"""further factor on other people's original voices while a translation plays"""
 
 State = Literal["playing", "played", "skipped"]
 _SILENCE = np.zeros(FRAME, np.int16)
@@ -64,17 +60,6 @@ class _Track:
     starved: int = 0
 
 
-@dataclass(slots=True)
-class _Original:
-    """A live original voice."""
-
-    frames: deque[np.ndarray] = field(default_factory=deque)
-    gain: float = 0.0
-    understood: bool = False
-    quiet: int = 0
-    primed: bool = False
-
-
 class Playout:
     """One listener. ``on_state`` is told when an utterance begins, ends or is skipped."""
 
@@ -82,11 +67,10 @@ class Playout:
         self, on_state: Callable[[str, State], None], *, lag_budget: float, original_level: float
     ) -> None:
         self.lag_budget = lag_budget
-        self.original_level = original_level
         self._on_state = on_state
         self._tracks: deque[_Track] = deque()
         self._by_id: dict[str, _Track] = {}
-        self._originals: dict[str, _Original] = {}
+        self.originals = Originals(original_level)
         self._taken = 0
         self._gap = 0
 
@@ -127,22 +111,11 @@ class Playout:
             if not track.playing and not track.waiting:
                 self._remove(track, "skipped")
 
-    def original(self, speaker: str, frame: np.ndarray, understood: bool) -> None:
-        """Live sound of another microphone: int16 (960,), shared, never written to."""
-        source = self._originals.get(speaker)
-        if source is None:
-            source = self._originals[speaker] = _Original()
-        source.understood = understood
-        source.frames.append(frame)
-        if len(source.frames) > _ORIGINAL_MAX_FRAMES:
-            while len(source.frames) > 2:
-                source.frames.popleft()
-
     def resume(self, away: float) -> None:
         """Go on after ``away`` seconds without a connection. Translations not yet heard are
         still worth hearing, within the lag budget; live sound is not."""
         self._taken += round(away / FRAME_S)
-        self._originals.clear()
+        self.originals.clear()
 
     # --- state ------------------------------------------------------------------------------
 
@@ -177,7 +150,7 @@ class Playout:
         self._taken += 1
         self._drop_beyond_budget()
         speech = self._next_speech()
-        mix = self._mix_originals(speech is not None)
+        mix = self.originals.mix(speech is not None)
         if mix is None:
             return _SILENCE if speech is None else speech
         if speech is not None:
@@ -233,30 +206,6 @@ class Playout:
                 return track
         self._gap = max(0, self._gap - 1)
         return None
-
-    def _mix_originals(self, translating: bool) -> np.ndarray | None:
-        mix = None
-        for speaker in list(self._originals):
-            source = self._originals[speaker]
-            if not source.primed and len(source.frames) >= 2:
-                source.primed = True  # two frames absorb the jitter between two 20 ms clocks
-            if not source.primed or not source.frames:
-                source.quiet += 1
-                source.primed = source.primed and source.quiet < 3
-                if source.quiet > 250:
-                    del self._originals[speaker]
-                continue
-            source.quiet = 0
-            frame = source.frames.popleft()
-            target = 1.0 if source.understood else self.original_level
-            if translating and not source.understood:
-                target *= _DUCK
-            before, source.gain = source.gain, source.gain + (target - source.gain) * 0.35
-            if before < 1e-3 and source.gain < 1e-3:
-                continue
-            ramp = np.linspace(before, source.gain, FRAME, dtype=np.float32)
-            mix = frame * ramp if mix is None else mix + frame * ramp
-        return mix
 
     def _remove(self, track: _Track, state: State) -> None:
         self._tracks.remove(track)

@@ -162,7 +162,7 @@ class Room:
         for member in self.members.values():
             member.playout.lag_budget = self.settings.lag_budget
             if before.original_level != self.settings.original_level:
-                member.playout.original_level = self.settings.original_level
+                member.playout.originals.level = self.settings.original_level
 
     async def close(self) -> None:
         """Send everybody away and stop all work."""
@@ -230,7 +230,9 @@ class Room:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
         for member in self.members.values():
             if member is not speaker and member.link is not None:
-                member.playout.original(speaker.id, frame, member.hears == speaker.heard_language)
+                member.playout.originals.put(
+                    speaker.id, frame, member.hears == speaker.heard_language
+                )
 
     # --- Audience ---------------------------------------------------------------------------
 

@@ -365,7 +365,7 @@ async def test_settings_hold_at_once_and_are_checked(hub):
     room = hub.create("A")
     member = join(room, "Dan", "en")
     room.set(original_level=0.5, lag_budget=5.0)
-    assert member.playout.original_level == 0.5 and member.playout.lag_budget == 5.0
+    assert member.playout.originals.level == 0.5 and member.playout.lag_budget == 5.0
     for bad in ({"original_level": 2.0}, {"lag_budget": 0.0}, {"nonsense": 1}):
         with pytest.raises(RoomError):
             room.set(**bad)

@@ -17,7 +17,6 @@ from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
-
 _RECOGNITION_NICE, _SYNTHESIS_NICE = 3, 8
 """where both want a core: clauses spoken in advance must not delay what they wait for"""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 from playwright.sync_api import Page, Playwright
@@ -29,23 +31,22 @@ window.RTCPeerConnection = class extends Real {
 """
 _LISTEN = """
 () => {
-  const context = new AudioContext({ sampleRate: 16000 });
-  const source = context.createMediaStreamSource(document.getElementById("sound").srcObject);
-  const tap = context.createScriptProcessor(4096, 1, 1);
-  window.__heard = [];
-  tap.onaudioprocess = (event) => window.__heard.push(event.inputBuffer.getChannelData(0).slice());
-  source.connect(tap);
-  tap.connect(context.destination);
+  const tap = new MediaRecorder(document.getElementById("sound").srcObject);
+  const parts = [];
+  tap.ondataavailable = (event) => parts.push(event.data);
+  tap.start();
+  window.__tap = { tap, parts };
 }
 """
+"""a recorder of the browser's own, which loses nothing while the page is busy"""
 _HEARD = """
-() => {
-  const total = window.__heard.reduce((sum, part) => sum + part.length, 0);
-  const all = new Int16Array(total);
-  let at = 0;
-  for (const part of window.__heard)
-    for (const value of part) all[at++] = Math.max(-1, Math.min(1, value)) * 32767;
-  const bytes = new Uint8Array(all.buffer);
+async () => {
+  const { tap, parts } = window.__tap;
+  await new Promise((done) => {
+    tap.addEventListener("dataavailable", done, { once: true });
+    tap.requestData();
+  });
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
   let text = "";
   for (let i = 0; i < bytes.length; i += 32768)
     text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -95,8 +96,12 @@ class Participant:
 
     def heard(self) -> np.ndarray:
         """float32 (n,) at 16 kHz since ``listen``."""
-        data = base64.b64decode(self.page.evaluate(_HEARD))
-        return np.frombuffer(data, np.int16).astype(np.float32) / 32768
+        recorded = io.BytesIO(base64.b64decode(self.page.evaluate(_HEARD)))
+        resampler = av.AudioResampler("flt", "mono", EAR_RATE)
+        with av.open(recorded) as container:
+            frames = [part for f in container.decode(audio=0) for part in resampler.resample(f)]
+        frames += resampler.resample(None)
+        return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
     @property
     def finals(self):

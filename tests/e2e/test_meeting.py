@@ -110,26 +110,26 @@ def test_promise_6_a_phone_that_drops_mid_sentence_comes_back_as_the_same_person
 ):
     french = next(c for c in speech if c.language == "fr" and c.transcript)
     mic = microphone(tmp_path / "fr.wav", [french.samples], lead=3.0, gap=5.0)
-    with sync_playwright() as playwright, browser(playwright, server.base, mic) as pierre:
-        with browser(playwright, server.base) as dan:
-            dan.join(server.room_path, "Dan", "en", listen_only=True)
-            pierre.join(server.room_path, "Pierre", "fr")
-            before = dan.finals.count()
-            dan.page.locator("#people li.speaking", has_text="Pierre").wait_for(timeout=30_000)
+    with sync_playwright() as playwright, browser(playwright, server.base, mic) as paul:
+        with browser(playwright, server.base) as mia:
+            mia.join(server.room_path, "Mia", "en", listen_only=True)
+            paul.join(server.room_path, "Paul", "fr")
+            before = mia.finals.count()
+            mia.page.locator("#people li.speaking", has_text="Paul").wait_for(timeout=30_000)
             time.sleep(1.0)
-            pierre.drop()
+            paul.drop()
             began = time.monotonic()
-            pierre.page.locator("#banner").wait_for(state="visible", timeout=10_000)
-            pierre.shot("meeting_reconnecting")
-            pierre.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
+            paul.page.locator("#banner").wait_for(state="visible", timeout=10_000)
+            paul.shot("meeting_reconnecting")
+            paul.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
             assert time.monotonic() - began < 15
-            dan.caption(before)
-            dan.caption(before + 1)
-            assert dan.page.locator("#people li", has_text="Pierre").count() == 1
+            mia.caption(before)
+            mia.caption(before + 1)
+            assert mia.page.locator("#people li", has_text="Paul").count() == 1
 
-            seen = dan.finals.count()
-            dan.drop()
-            dan.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
-            dan.caption(seen)
-            texts = dan.finals.locator(".text").all_inner_texts()
-            assert len(texts) == dan.finals.count()
+            seen = mia.finals.count()
+            mia.drop()
+            mia.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
+            mia.caption(seen)
+            texts = mia.finals.locator(".text").all_inner_texts()
+            assert len(texts) == mia.finals.count()
