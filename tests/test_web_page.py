@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Playwright
 
 from babblefish.protocol import (
+    Microphone,
     Person,
     Resume,
     Retract,
@@ -133,6 +134,32 @@ def test_without_https_people_can_still_listen(phone: OpenPhone) -> None:
     dan.page.click("#join-button")
     dan.connected()
     assert dan.loudness() > 0.05
+
+
+def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: OpenPhone) -> None:
+    dan = phone()
+    dan.page.add_init_script(
+        """
+        const media = navigator.mediaDevices;
+        const open = media.getUserMedia.bind(media);
+        window.tracks = [];
+        media.getUserMedia = async (wish) => {
+          await new Promise((done) => setTimeout(done, 1200));
+          const stream = await open(wish);
+          window.tracks.push(...stream.getTracks());
+          return stream;
+        };
+        """
+    )
+    dan.form()
+    dan.page.click("label:has(#listen-only)")
+    dan.page.click("#join-button")
+    dan.connected()
+    dan.page.wait_for_function("() => window.tracks.length > 0")
+    dan.page.wait_for_timeout(200)
+    assert "Listening only" in dan.page.inner_text("#talk")
+    assert dan.page.evaluate("() => window.tracks.every((track) => track.readyState === 'ended')")
+    assert not [e for e in dan.member.events if isinstance(e, Microphone) and e.on]
 
 
 def test_a_listener_can_take_the_microphone_later(phone: OpenPhone) -> None:

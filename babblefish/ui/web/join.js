@@ -112,7 +112,8 @@ export class JoinForm {
     try {
       await this.mic.open(device);
     } catch (error) {
-      this.trouble(error instanceof MicError ? error.code : "failed");
+      const code = error instanceof MicError ? error.code : "failed";
+      if (code !== "closed") this.trouble(code); // else listening only was chosen meanwhile
       return false;
     }
     show($("mic-check"), false);

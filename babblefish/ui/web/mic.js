@@ -6,7 +6,7 @@ const FLOOR_DB = -55;
 const CEILING_DB = -12;
 
 export class MicError extends Error {
-  /** `code`: "denied", "none", "busy", "insecure" or "failed". */
+  /** `code`: "denied", "none", "busy", "insecure", "failed", or "closed" meanwhile. */
   constructor(code) {
     super(code);
     this.code = code;
@@ -17,6 +17,7 @@ export class Mic {
   constructor() {
     this.stream = null;
     this.device = "";
+    this.closed = 0; // how often, so that opening notices
     this.ended = () => {};
   }
 
@@ -44,11 +45,16 @@ export class Mic {
       channelCount: { ideal: 1 },
     };
     if (device) audio.deviceId = { ideal: device };
+    const closed = this.closed;
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
     } catch (error) {
       throw new MicError(reason(error));
+    }
+    if (closed !== this.closed) {
+      for (const track of stream.getTracks()) track.stop();
+      throw new MicError("closed");
     }
     this.close();
     this.stream = stream;
@@ -61,6 +67,7 @@ export class Mic {
   }
 
   close() {
+    this.closed += 1;
     this.source?.disconnect();
     this.source = this.analyser = null;
     for (const track of this.stream?.getTracks() ?? []) {

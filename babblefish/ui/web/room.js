@@ -163,7 +163,9 @@ export class Room {
     try {
       await this.mic.open(device);
     } catch (error) {
-      const { title, help } = micTrouble(error instanceof MicError ? error.code : "failed");
+      const code = error instanceof MicError ? error.code : "failed";
+      if (code === "closed") return; // the room was left meanwhile
+      const { title, help } = micTrouble(code);
       toast(`${title}. ${help}`, 12000);
       return;
     }
