@@ -1,7 +1,8 @@
 """Who speaks with which voice: every member of a room gets one of their own and keeps it.
 
-Pure bookkeeping over voice names; knows no model. ``KOKORO_VOICES`` lists the voices that were
-found intelligible and distinct.
+Pure bookkeeping over voice names; knows no model. Kokoro has few voices of most languages, so
+``KOKORO_VOICES`` adds blends of a native voice with a character from elsewhere;
+``bench/results/voices.md`` says how well each is understood and told apart.
 """
 
 from __future__ import annotations
@@ -9,14 +10,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 KOKORO_VOICES: dict[str, tuple[str, ...]] = {
-    "en": ("af_heart", "am_michael", "bf_emma", "bm_george", "af_bella", "am_fenrir", "am_puck"),
-    "es": ("ef_dora", "em_alex", "em_santa"),
-    "fr": ("ff_siwis",),
-    "hi": ("hf_alpha", "hm_omega", "hf_beta", "hm_psi"),
-    "it": ("if_sara", "im_nicola"),
-    "pt": ("pf_dora", "pm_alex", "pm_santa"),
-}
-"""language → voice names, best first"""
+    "en": (
+        "af_heart", "am_michael", "bf_emma", "am_fenrir", "af_nicole", "bm_george", "bf_isabella",
+        "bm_lewis", "af_kore", "am_onyx",
+    ),
+    "es": (
+        "ef_dora", "em_santa", "ef_dora*0.3+bf_emma*0.7", "em_alex*0.3+bm_george*0.7",
+        "ef_dora*0.3+if_sara*0.7", "em_alex", "ef_dora*0.3+af_nicole*0.7",
+        "em_alex*0.3+am_onyx*0.7", "em_alex*0.3+im_nicola*0.7",
+    ),
+    "fr": (
+        "ff_siwis", "ff_siwis*0.5+am_onyx*0.5", "ff_siwis*0.4+bf_emma*0.6",
+        "ff_siwis*0.4+pm_santa*0.6", "ff_siwis*0.5+af_nicole*0.5", "ff_siwis*0.5+bm_george*0.5",
+        "ff_siwis*0.4+if_sara*0.6", "ff_siwis*0.4+em_alex*0.6",
+    ),
+    "hi": (
+        "hf_alpha", "hm_omega", "hf_beta", "hm_psi", "hf_alpha*0.5+af_nicole*0.5",
+        "hm_omega*0.5+am_onyx*0.5", "hf_beta*0.5+bf_emma*0.5", "hm_psi*0.5+bm_george*0.5",
+    ),
+    "it": (
+        "if_sara", "im_nicola", "if_sara*0.3+bf_emma*0.7", "im_nicola*0.3+am_fenrir*0.7",
+        "if_sara*0.3+af_nicole*0.7", "im_nicola*0.3+bm_george*0.7", "if_sara*0.3+af_kore*0.7",
+        "im_nicola*0.3+pm_santa*0.7",
+    ),
+    "pt": (
+        "pf_dora", "pm_santa", "pf_dora*0.3+bf_emma*0.7", "pm_alex*0.3+bm_george*0.7",
+        "pf_dora*0.3+if_sara*0.7", "pm_alex", "pf_dora*0.3+af_nicole*0.7",
+        "pm_alex*0.3+am_onyx*0.7", "pm_alex*0.3+im_nicola*0.7",
+    ),
+}  # fmt: skip
+"""language → voice names in the order they are given out: native ones and clearly different ones
+first, female and male by turns"""
 
 
 class VoiceBook:
