@@ -274,13 +274,12 @@ def test_a_blend_has_its_share_of_each_voice(kokoro, scripted, weights_dir):
 def test_trimming_keeps_the_speech_and_a_little_around_it():
     quiet = np.zeros(RATE, np.float32)
     samples = np.concatenate([quiet, tone(0.5), quiet])
-    kept = samples.copy()
     said = trim(samples)
-    assert np.array_equal(samples, kept), "the caller's samples were changed"
     assert 0.5 <= len(said) / RATE <= 0.6
-    assert np.array_equal(said[len(said) // 2 :][:100], samples[RATE - int(0.02 * RATE) :][
-        len(said) // 2 :
-    ][:100])  # fmt: skip
+    middle = said[1000:2000]
+    assert any(
+        np.array_equal(middle, samples[start : start + 1000]) for start in range(RATE, RATE + 1500)
+    ), "changed inside"
 
 
 def test_trimming_takes_noise_far_below_the_speech_for_silence():
@@ -294,9 +293,12 @@ def test_trimming_nothing_leaves_nothing(samples):
 
 
 def test_trimmed_edges_do_not_click():
-    said = trim(tone(0.5))
+    samples = np.cos(np.arange(RATE // 2) * 0.1).astype(np.float32)
+    kept = samples.copy()
+    said = trim(samples)
+    assert np.array_equal(samples, kept), "the caller's samples were changed"
     assert said[0] == said[-1] == 0.0
-    assert max(abs(a - b) for a, b in pairwise(said[:200])) < 0.03
+    assert max(abs(a - b) for a, b in pairwise(said)) < 0.11
 
 
 # --- the faster graph -------------------------------------------------------------------------
