@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from babblefish.engine import interruption
 from babblefish.engine.stages import (
     PLAYOUT_RATE,
     RecogniserCapabilities,
@@ -145,6 +146,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def until_interrupted(self, seconds):
+        for _ in range(int(seconds * 200)):
+            interruption.check()
+            time.sleep(0.005)
 
     def crash(self):
         raise ValueError("secret words")

@@ -9,12 +9,12 @@ import jiwer
 import numpy as np
 import pytest
 
-from babblefish.engine import doubts
+from babblefish.engine import doubts, interruption
 from babblefish.engine import whisper as module
 from babblefish.engine.spoken_language import weigh_languages
 from babblefish.engine.stages import RecognitionRequest
 from babblefish.engine.whisper import WhisperRecogniser
-from babblefish.errors import RecognitionError, WeightsError
+from babblefish.errors import RecognitionError, WeightsError, WorkerError
 from tests import read_aloud, sounds
 
 
@@ -51,6 +51,15 @@ def test_transcribes_each_language_and_finds_it(whisper, clips):
         assert result.text == result.text.strip()
         assert 0.3 < result.confidence <= 1.0
         assert result.language_probability > 0.5
+
+
+def test_a_draft_can_be_given_up_and_what_is_final_cannot(whisper, clips, monkeypatch):
+    clip = clips[0]
+    monkeypatch.setattr(interruption, "_asked", True)
+    with pytest.raises(WorkerError) as error:
+        whisper.transcribe(clip.samples, RecognitionRequest(clip.language, draft=True))
+    assert error.value.code == "superseded"
+    assert whisper.transcribe(clip.samples, RecognitionRequest(clip.language)).text
 
 
 def test_identifies_an_undeclared_language(whisper, clips):

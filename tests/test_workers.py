@@ -51,6 +51,27 @@ async def test_urgent_jobs_overtake_waiting_ones(pool):
     assert order == ["first", "now", "draft", "file"]
 
 
+async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(pool):
+    def begin(priority):
+        return asyncio.create_task(pool.call("until_interrupted", 0.6, priority=priority))
+
+    draft = begin(Priority.DRAFT)
+    await asyncio.sleep(0.05)
+    later = asyncio.create_task(pool.call("echo", 1, priority=Priority.BATCH))
+    await asyncio.sleep(0.05)
+    assert not draft.done(), "what is not urgent waits"
+    assert await pool.call("echo", "now") == "now"
+    with pytest.raises(WorkerError) as error:
+        await draft
+    assert error.value.code == "superseded" and await later == 1
+    for priority in (Priority.NOW, Priority.NEXT, Priority.BATCH):
+        running = begin(priority)
+        await asyncio.sleep(0.02)
+        await pool.call("echo", "now")
+        assert await running is None
+    assert pool.stats.restarts == 0
+
+
 async def test_promise_8_a_full_queue_drops_the_least_valuable(pool):
     running = asyncio.create_task(pool.call("sleep", 0.3))
     await asyncio.sleep(0.05)

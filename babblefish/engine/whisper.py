@@ -9,6 +9,7 @@ It does not know where utterances start or end, nor how text is translated.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from babblefish.audio import check_speech, decibels, match_loudness, rms
+from babblefish.engine import interruption
 from babblefish.engine.doubts import (
     Evidence,
     is_broken,
@@ -53,6 +55,8 @@ _QUIET_DB = -32.0
 """dBFS; speech below this is amplified"""
 _TRANSLATED_DRAFT = 1.2
 """seconds from which a draft is translated too; the first look at a sentence must be quick"""
+_POLL_S = 0.004
+"""how often a draft looks whether it should be given up"""
 _CONTEXT_TOKENS = 100
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
@@ -228,6 +232,8 @@ class _Listening:
         padded = np.full((1, features.shape[0], window), features.min(), np.float32)
         used = min(features.shape[1], window)
         padded[0, :, :used] = features[:, :used]
+        if self._request.draft:
+            interruption.check()
         return self._of._encoder.encode(ctranslate2.StorageView.from_array(padded))
 
     def _identify(self, encoded) -> tuple[str, float]:
@@ -263,6 +269,9 @@ class _Listening:
 
     def _finish(self, job, language: str) -> _Decoded:
         """``language``: that of the text."""
+        while self._request.draft and not job.done():
+            interruption.check()
+            time.sleep(_POLL_S)
         result = job.result()
         tokens = result.sequences_ids[0]
         tokenizer = self._of._tokenizers[language, "transcribe"]

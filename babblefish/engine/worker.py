@@ -15,6 +15,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from babblefish.engine import interruption
 from babblefish.engine.stages import StageSpec
 from babblefish.errors import BabbleFishError, WorkerError
 
@@ -63,6 +64,7 @@ def run(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         started = time.perf_counter()
+        interruption.reset()
         try:
             answer = ("ok", getattr(stage, method)(*args))
         except Exception as error:
@@ -73,6 +75,7 @@ def run(connection: Connection) -> None:
 def main() -> None:
     descriptor, nice = int(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+    interruption.listen()
     os.nice(nice)
     try:
         run(Connection(descriptor))

@@ -3,7 +3,7 @@
 Models never run in the server's process: there, their threads and the interpreter lock would
 starve the 20 ms audio clock. A ``WorkerPool`` owns the processes of one stage; callers await
 ``call``. Jobs wait in a bounded priority queue on this side and go to a process one at a time,
-so that an urgent job waits for at most one other. A process that dies or hangs is replaced and
+so that an urgent job waits for at most one other, which is given up if it is a draft. A process that dies or hangs is replaced and
 its job fails with a WorkerError. Pools know no rooms and no messages.
 """
 
@@ -27,6 +27,7 @@ from typing import Any
 
 import structlog
 
+from babblefish.engine import interruption
 from babblefish.engine.stages import StageSpec
 from babblefish.engine.worker import receive, send
 from babblefish.errors import BabbleFishError, WorkerError
@@ -59,6 +60,7 @@ class _Job:
     args: tuple = field(compare=False)
     timeout: float = field(compare=False)
     done: asyncio.Future = field(compare=False)
+    interrupted: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -99,6 +101,11 @@ class _Process:
         """End the process; its job fails, and a new process follows unless closing."""
         if self._popen is not None and self._popen.poll() is None:
             self._popen.kill()
+
+    def interrupt(self) -> None:
+        """Ask it to give up its job, if the stage can."""
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.send_signal(interruption.SIGNAL)
 
     def close(self) -> None:
         if self._closing:
@@ -235,7 +242,7 @@ class WorkerPool:
 
         timeout: seconds of work (not of waiting) after which the process counts as hung.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
-        "overloaded" | "closed" | "stage_crashed"). Cancelling takes the job out of the queue;
+        "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded". Cancelling takes the job out of the queue;
         one that already runs is finished and its answer dropped.
         """
         if self._broken is not None:
@@ -247,6 +254,8 @@ class WorkerPool:
         )
         self._admit(job)
         self._dispatch()
+        if priority is Priority.NOW and job in self._queue:
+            self._interrupt_draft()
         try:
             return await job.done
         finally:
@@ -275,6 +284,15 @@ class WorkerPool:
             process = self._idle.pop()
             self._timers[process] = self._loop.call_later(job.timeout, self._on_hang, process, job)
             process.give(job)
+
+    def _interrupt_draft(self) -> None:
+        """Something urgent has to wait: let one process give up a draft, if any makes one."""
+        for process in self._processes:
+            job = process.current
+            if job and job.key[0] == Priority.DRAFT and not job.interrupted:
+                job.interrupted = True
+                process.interrupt()
+                return
 
     def _post(self, callback: Any, *args: Any) -> None:
         """Run ``callback`` on the event loop; called from the processes' threads."""
