@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -83,6 +84,8 @@ class KokoroSynthesiser:
             )
         style = self._style(voice)
         phonemes = self._phonemiser.phonemes(text, _dialect(language, voice))
+        if not math.isfinite(speed):
+            raise SynthesisError("voice", "The speaking speed must be a number; 1.0 is natural.")
         speed = float(np.clip(speed, *SPEEDS))
         gap = np.zeros(int(_BATCH_PAUSE / speed * RATE), np.float32)
         parts: list[np.ndarray] = []
@@ -172,8 +175,18 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     options.enable_mem_reuse = False  # planning it takes seconds, and it saves no time afterwards
-    with contextlib.suppress(Exception):
-        return _start(_faster(path), options)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    kept = path.with_name(f"model.fast-{_GRAPH_VERSION}-{digest[:16]}.onnx")
+    if kept.is_file():
+        with contextlib.suppress(Exception):  # damaged: made again below
+            return _start(kept, options)
+    with contextlib.suppress(Exception):  # not the graph we know: slower, but it speaks
+        data = _faster(path)
+        session = _start(data, options)
+        with contextlib.suppress(OSError):  # a folder we may not write to, or a full disk
+            _keep(data, kept)
+        return session
     return _start(path, options)
 
 
@@ -184,25 +197,26 @@ def _start(
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def _faster(path: Path) -> Path | bytes:
-    """The rewritten graph: a file kept next to ``path``, or its bytes if it cannot be written."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    kept = path.with_name(f"model.fast-{_GRAPH_VERSION}-{digest[:16]}.onnx")
-    if kept.is_file():
-        return kept
+def _faster(path: Path) -> bytes:
+    """The rewritten graph. Raises ValueError for one that is not Kokoro's."""
     import onnx
 
     from babblefish.engine.kokoro_graph import optimise
 
-    data = optimise(onnx.load(str(path))).SerializeToString()
-    try:
-        for old in path.parent.glob("model.fast-*.onnx"):
-            old.unlink()
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".fast-", delete=False) as file:
+    return optimise(onnx.load(str(path))).SerializeToString()
+
+
+def _keep(data: bytes, path: Path) -> None:
+    """Write a graph for the next start, and drop those of other weights or versions."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".fast-", delete=False) as file:
+        try:
             file.write(data)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, kept)
-    except OSError:
-        return data
-    return kept
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
+    for other in path.parent.glob("model.fast-*.onnx"):
+        if other != path:
+            other.unlink(missing_ok=True)

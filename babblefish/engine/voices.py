@@ -49,9 +49,7 @@ class VoiceBook:
     def __init__(self) -> None:
         self._voices: dict[tuple[str, str], str] = {}
 
-    def assign(
-        self, member: str, language: str, names: Sequence[str], pitch_hz: float | None = None
-    ) -> str:
+    def assign(self, member: str, language: str, names: Sequence[str]) -> str:
         """The member's voice in ``language``, one of ``names``; the same at every call."""
         key = (member, language)
         if self._voices.get(key) not in names:

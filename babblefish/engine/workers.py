@@ -3,8 +3,9 @@
 Models never run in the server's process: there, their threads and the interpreter lock would
 starve the 20 ms audio clock. A ``WorkerPool`` owns the processes of one stage; callers await
 ``call``. Jobs wait in a bounded priority queue on this side and go to a process one at a time,
-so that an urgent job waits for at most one other, which is given up if it is a draft. A process that dies or hangs is replaced and
-its job fails with a WorkerError. Pools know no rooms and no messages.
+so that an urgent job waits for at most one other, which is given up if it is a draft. A process
+that dies or hangs is replaced and its job fails with a WorkerError. Pools know no rooms and no
+messages.
 """
 
 from __future__ import annotations
@@ -242,8 +243,9 @@ class WorkerPool:
 
         timeout: seconds of work (not of waiting) after which the process counts as hung.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
-        "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded". Cancelling takes the job out of the queue;
-        one that already runs is finished and its answer dropped.
+        "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded".
+        Cancelling takes the job out of the queue; one that already runs is finished and its
+        answer dropped.
         """
         if self._broken is not None:
             raise self._broken
