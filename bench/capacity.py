@@ -21,6 +21,8 @@ from bench.server import Meter, RoomLink
 
 _PAUSE_S = 2.5
 """between the utterances of one of several speakers"""
+_TURN_S = 1.0
+"""between the utterances of people who take turns"""
 
 
 async def listeners(
@@ -69,14 +71,15 @@ async def _audience(
 
 async def participants(
     base: str, link: RoomLink, meter: Meter, speaking: Sequence[Sequence[Clip]], number: int,
-    seconds: float, report: Callable[[str], None],
+    seconds: float, in_turns: bool, report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """``number`` people with microphones in one room, of whom one a list of clips talks.
+    """``number`` people with microphones in one room, of whom one a list of clips talks: in turns,
+    as in a conversation that waits for nobody, or all at once.
 
     The people who do not talk hear the languages of those who do, in turn; so each utterance is
     wanted in the languages of all other speakers.
     """
-    return await _crowd(base, [link], meter, speaking, number, seconds, report)
+    return await _crowd(base, [link], meter, speaking, number, seconds, report, in_turns)
 
 
 async def rooms(
@@ -89,7 +92,7 @@ async def rooms(
 
 async def _crowd(
     base: str, links: Sequence[RoomLink], meter: Meter, speaking: Sequence[Sequence[Clip]],
-    number: int, seconds: float, report: Callable[[str], None],
+    number: int, seconds: float, report: Callable[[str], None], in_turns: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """``number`` people in each room. In a single room, each list of clips has its speaker."""
     languages = [clips[0].language for clips in speaking]
@@ -110,11 +113,12 @@ async def _crowd(
         )
         await asyncio.sleep(1.0)
         mark = meter.mark()
-        talks = await asyncio.gather(
-            *(_talk(who, clips, seconds, n * _PAUSE_S) for n, (who, clips) in enumerate(talkers))
-        )
+        if in_turns:
+            turns = await _converse(talkers, seconds)
+        else:
+            each = (_talk(*talker, seconds, n * _PAUSE_S) for n, talker in enumerate(talkers))
+            turns = [turn for talk in await asyncio.gather(*each) for turn in talk]
         usage = meter.since(mark)
-        turns = [turn for talk in talks for turn in talk]
         seen = [sight for room in people for sight in _heard(turns, room)]
         late = max(phone.latest for room in people for phone in room)
     figures = _lag(seen)
@@ -141,9 +145,27 @@ async def _talk(speaker: Phone, clips: Sequence[Clip], seconds: float, wait: flo
         turn = await speak(speaker, clips[len(turns) % len(clips)].varied(len(turns)))
         turns.append(turn)
         await asyncio.sleep(_PAUSE_S)
+    return await _heard_out(turns)
+
+
+async def _converse(talkers: Sequence[tuple[Phone, Sequence[Clip]]], seconds: float) -> list[Turn]:
+    """One after the other, each beginning shortly after the one before has finished talking."""
+    loop = asyncio.get_running_loop()
+    end, turns = loop.time() + seconds, []
+    while loop.time() < end:
+        number, who = divmod(len(turns), len(talkers))
+        speaker, clips = talkers[who]
+        turns.append(await speak(speaker, clips[number % len(clips)].varied(number)))
+        await asyncio.sleep(_TURN_S)
+    return await _heard_out(turns)
+
+
+async def _heard_out(turns: list[Turn]) -> list[Turn]:
+    """Wait for the last translations; then each speaker's turn ends where their next begins."""
     await asyncio.sleep(PATIENCE_S)
-    for turn, following in itertools.pairwise(turns):
-        turn.until = following.begun
+    for speaker in {turn.speaker for turn in turns}:
+        for turn, following in itertools.pairwise(t for t in turns if t.speaker is speaker):
+            turn.until = following.begun
     return turns
 
 

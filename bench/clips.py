@@ -28,6 +28,8 @@ _VOICE_ABOVE_FLOOR_DB = 8.0
 _FADE = 480
 _ROOT = Path(__file__).resolve().parents[1]
 _REFERENCES = Path(__file__).with_name("references.json")
+_TRANSCRIPTS = Path(__file__).with_name("transcripts.json")
+"""of recordings that come without one: passages of old books, as they were printed"""
 
 SENTENCES = {
     "en": ("The meeting starts at nine o'clock.", "We should talk about the budget first.",
@@ -140,6 +142,7 @@ def load_clips(weights_dir: Path, longest_s: float) -> list[Clip]:
     if folder is None:
         return synthetic_clips(weights_dir)
     references = json.loads(_REFERENCES.read_text("utf-8"))
+    transcripts = json.loads(_TRANSCRIPTS.read_text("utf-8"))
     detector, clips = Detector(weights_dir), []
     for entry in json.loads((folder / "manifest.json").read_text("utf-8")):
         if entry["seconds"] > longest_s:
@@ -149,7 +152,8 @@ def load_clips(weights_dir: Path, longest_s: float) -> list[Clip]:
         name = Path(entry["file"]).stem
         clips.append(
             Clip(
-                name, entry["language"], samples, entry.get("transcript"),
+                name, entry["language"], samples,
+                entry.get("transcript") or transcripts.get(name),
                 references.get(name, {}), detector.bounds(samples),
             )
         )  # fmt: skip

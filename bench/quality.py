@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -97,39 +96,31 @@ def room_words(observations: Sequence[Observation]) -> dict[str, Any]:
     }
 
 
-def weighted_errors(transcripts: dict[str, str], observations: Sequence[Observation]) -> WordErrors:
-    """Errors of ``transcripts`` (clip name → text) over the very turns that the room had."""
+def errors_in(texts: Sequence[str], clips: Sequence[Clip]) -> WordErrors:
+    """``texts`` against the transcripts of ``clips``, one each."""
     total = WordErrors()
-    for seen in observations:
-        clip = seen.turn.clip
-        if clip.transcript is not None and clip.name in transcripts:
-            total += word_errors(clip.transcript, transcripts[clip.name], clip.language)
+    for text, clip in zip(texts, clips, strict=True):
+        assert clip.transcript is not None
+        total += word_errors(clip.transcript, text, clip.language)
     return total
 
 
-def faster_whisper_transcripts(
-    whisper: Whisper, clips: Sequence[Clip], deadline: float = float("inf")
-) -> dict[str, str]:
-    """clip name → what faster-whisper's defaults recognise, told the language; after
-    ``deadline`` only of clips that nobody has written down."""
-    return {
-        clip.name: whisper.text(clip.samples, clip.language)
-        for clip in clips
-        if clip.transcript is None or time.monotonic() < deadline
-    }
+def faster_whisper_transcripts(whisper: Whisper, clips: Sequence[Clip]) -> list[str]:
+    """What faster-whisper's defaults recognise, told the language."""
+    return [whisper.text(clip.samples, clip.language) for clip in clips]
 
 
-def file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[str, str]:
-    """clip name → what ``app.py file --from`` recognises."""
+def file_transcripts(settings: Settings, clips: Sequence[Clip]) -> list[str]:
+    """What ``app.py file --from`` recognises."""
     return asyncio.run(_file_transcripts(settings, clips))
 
 
-async def _file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[str, str]:
+async def _file_transcripts(settings: Settings, clips: Sequence[Clip]) -> list[str]:
     from babblefish.engine.engine import Engine
     from babblefish.engine.profiles import choose
     from babblefish.ui.files import interpret_file
 
-    engine, found = Engine(choose(settings)), {}
+    engine, found = Engine(choose(settings)), []
     await engine.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +131,7 @@ async def _file_transcripts(settings: Settings, clips: Sequence[Clip]) -> dict[s
                     engine, path, clip.language, [], Path(folder) / "out",
                     lambda line: None, lambda done, of: None,
                 )  # fmt: skip
-                found[clip.name] = " ".join(line.transcript for line in result.lines)
+                found.append(" ".join(line.transcript for line in result.lines))
     finally:
         await engine.close()
     return found

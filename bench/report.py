@@ -114,13 +114,20 @@ def _facts(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     capacity = figures.get("capacity") or {}
     if audience := capacity.get("listeners"):
         yield "engine CPU, 20 listeners ÷ 1 listener", audience.get("engine_cost_ratio")
-    for key, label in (("participants", "10 people, 2 talking"), ("rooms", "3 rooms, 3 talking")):
+    for key, label in _CROWDS:
         if people := capacity.get(key):
             yield f"{label}: sound after, p50 s", people["speech_end_to_audio_s"]["p50"]
             yield f"{label}: sound after, p95 s", people["speech_end_to_audio_s"]["p95"]
             yield f"{label}: growth, s a minute", people["lag_growth_s_per_minute"]
             yield f"{label}: CPU, % of one core", people["cpu_percent"]
             yield f"{label}: unheard of {people['expected']}", people["unheard"]
+
+
+_CROWDS = (
+    ("participants", "10 people, 2 talking"),
+    ("at_once", "10 people, 2 talking at once"),
+    ("rooms", "3 rooms, 3 talking at once"),
+)
 
 
 def _row(label: str, timing: dict[str, Any] | None) -> str:

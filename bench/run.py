@@ -185,7 +185,13 @@ class Bench:
             "participants": self._attempt(
                 "ten people, two talking",
                 lambda: asyncio.run(
-                    capacity.participants(*place, meter, (fr, en), 10, 60.0, self._say)
+                    capacity.participants(*place, meter, (fr, en), 10, 90.0, True, self._say)
+                ),
+            ),
+            "at_once": self._attempt(
+                "ten people, two talking at the same time",
+                lambda: asyncio.run(
+                    capacity.participants(*place, meter, (fr, en), 10, 60.0, False, self._say)
                 ),
             ),
             "rooms": self._attempt(
@@ -237,22 +243,22 @@ class Bench:
 
     def _words(self, whisper: baseline.Whisper) -> None:
         seen = [*self.live.observations, *self.others]
-        spoken = {o.turn.clip.name for o in seen}
-        clips = [clip for clip in self.clips if clip.name in spoken]
-        until = self.begun + self.plan.stop_at_s
-        plain = quality.faster_whisper_transcripts(whisper, clips, until)
-        references = {clip.name: clip.transcript or plain[clip.name] for clip in clips}
+        spoken = {o.turn.clip.name: o.turn.clip for o in seen}
+        unwritten = [clip for clip in spoken.values() if clip.transcript is None]
+        texts = quality.faster_whisper_transcripts(whisper, unwritten)
+        references = {clip.name: clip.transcript or "" for clip in spoken.values()}
+        references |= {clip.name: text for clip, text in zip(unwritten, texts, strict=True)}
         self.figures |= latency.completeness(self.live, references)
         for what in ("lost", "doubled", "cut"):
             if self.figures[f"{what}_clips"]:
                 self._say(f"{what}: {', '.join(self.figures[f'{what}_clips'])}")
         self.figures |= quality.room_words(seen)
-        if len(plain) == len(clips):
-            self.figures["wer_faster_whisper"] = quality.weighted_errors(plain, seen).rate
-        if self.plan.everything:
-            written = [clip for clip in clips if clip.transcript is not None]
-            found = quality.file_transcripts(self.settings, written)
-            self.figures["wer_file"] = quality.weighted_errors(found, seen).rate
+        if self.plan.everything:  # the very sounds that were sent into the room
+            sent = [o.turn.clip for o in seen if o.turn.clip.transcript is not None]
+            plain = quality.faster_whisper_transcripts(whisper, sent)
+            self.figures["wer_faster_whisper"] = quality.errors_in(plain, sent).rate
+            found = quality.file_transcripts(self.settings, sent)
+            self.figures["wer_file"] = quality.errors_in(found, sent).rate
 
 
 def _turn(seen: Observation) -> dict[str, Any]:

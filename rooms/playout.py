@@ -111,6 +111,10 @@ class Playout:
             if not track.playing and not track.waiting:
                 self._remove(track, "skipped")
 
+    def expects(self, utterance: str) -> bool:
+        """Whether sound of ``utterance`` would still be played."""
+        return utterance in self._by_id
+
     def resume(self, away: float) -> None:
         """Go on after ``away`` seconds without a connection. Translations not yet heard are
         still worth hearing, within the lag budget; live sound is not."""
@@ -137,11 +141,12 @@ class Playout:
 
     @property
     def pace(self) -> float:
-        """Speaking speed that works the backlog off."""
-        backlog = self.backlog
-        if backlog < _HURRY_S:
+        """Speaking speed that works the backlog off, whether it waits here or was not even
+        spoken yet: on an overloaded machine faster speech is also less to synthesise."""
+        behind = max(self.backlog, self.lag - _HURRY_S)
+        if behind < _HURRY_S:
             return 1.0
-        return 1.12 if backlog < 2 * _HURRY_S else 1.25
+        return 1.12 if behind < 2 * _HURRY_S else 1.25
 
     # --- taking -----------------------------------------------------------------------------
 

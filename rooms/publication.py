@@ -120,6 +120,11 @@ class Publication:
         ago = self._waited + time.perf_counter() - self._begun
         listener.playout.open(self._utterance.id, self._order, ago)
 
+    def is_awaited(self, language: str) -> bool:
+        """Whether anybody who was to hear this in ``language`` still is."""
+        to_hear = [m for m in self._others() if m.hears == language and m.id in self._opened]
+        return not to_hear or any(m.playout.expects(self._utterance.id) for m in to_hear)
+
     def _others(self) -> list[Member]:
         return [m for m in self._listeners() if m is not self._speaker]
 

@@ -254,8 +254,11 @@ class Room:
         names = self.engine.voices(language)
         return self._voices.assign(member, language, names) if names else None
 
-    def pace(self, language: str) -> float:
+    def pace(self, utterance: str, language: str) -> float | None:
         """The slowest listener decides, so that all of a language get the same sound."""
+        publication = self._publications.get(utterance)
+        if publication is not None and not publication.is_awaited(language):
+            return None
         paces = [m.playout.pace for m in self.members.values() if m.hears == language]
         return max(paces, default=1.0)
 

@@ -13,13 +13,16 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import structlog
 
 from babblefish.audio import rms
+from babblefish.engine import strain
 from babblefish.engine.engine import Engine
+from babblefish.engine.foresight import Foresight
 from babblefish.engine.segmenter import (
     Decision,
     Discarded,
@@ -55,7 +58,9 @@ class Audience(Protocol):
         """Languages wanted by the others → voice, or None for captions only."""
         ...
 
-    def pace(self, language: str) -> float: ...
+    def pace(self, utterance: str, language: str) -> float | None:
+        """Speaking speed; None when nobody waits for the rest of the utterance any more."""
+        ...
 
     def speaking(self, member: str, active: bool) -> None: ...
 
@@ -129,7 +134,7 @@ class Session:
         self._attempt: _Attempt | None = None
         self._released: set[_Attempt] = set()
         self._draft: asyncio.Task | None = None
-        self._foresight = engine.foresight(audience.pace)
+        self._foresight = self._new_foresight()
         self._drafted = False
         self._advancing = False
 
@@ -202,11 +207,11 @@ class Session:
             case Started():
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
-                self._foresight = self._engine.foresight(self._audience.pace)
+                self._foresight = self._new_foresight()
                 self._audience.speaking(self.member, True)
             case Draft(start, end) if self._eager:
                 self._start_draft(self._cut(start, end, end))
-            case Paused(start, end, voiced_end) if self._eager:
+            case Paused(start, end, voiced_end) if self._eager and not self._overloaded:
                 self._attempt = _Attempt(self, self._cut(start, end, voiced_end))
             case Resumed():
                 self._drop_attempt()
@@ -217,6 +222,10 @@ class Session:
                 self._audience.speaking(self.member, False)
                 self._drop_attempt()
                 self._retract()
+
+    @property
+    def _overloaded(self) -> bool:
+        return self._engine.strain >= strain.OVERLOADED
 
     def _cut(self, start: int, end: int, voiced_end: int) -> Utterance:
         return Utterance(
@@ -254,8 +263,13 @@ class Session:
             self._audience.draft(transcript, translations, self.member)
 
     def _start_draft(self, utterance: Utterance) -> None:
+        if self._engine.strain >= strain.BUSY and self._drafted:
+            return  # the first words show that somebody is understood; more must wait
         if self._draft is None or self._draft.done():
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
+
+    def _new_foresight(self) -> Foresight:
+        return self._engine.foresight(partial(self._audience.pace, self._utterance))
 
     async def _make_draft(self, utterance: Utterance) -> None:
         foresight, voices = self._foresight, self._audience.targets(self.member)
@@ -265,7 +279,7 @@ class Session:
             log.info("no partial caption", code=error.code)
             return
         self.show_draft(transcript, translations)
-        if self._attempt is not None:
+        if self._attempt is not None or self._engine.strain >= strain.BUSY:
             return  # nothing may slow down what may be the whole utterance
         for translation in translations:
             foresight.expect(translation, voices)
@@ -308,8 +322,8 @@ class _Attempt:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._embed(), name="voiceprint")
                 await session._engine.process(
-                    self.utterance, targets, self._emit, pace=audience.pace,
-                    foresight=self._foresight,
+                    self.utterance, targets, self._emit,
+                    pace=partial(audience.pace, self.utterance.id), foresight=self._foresight,
                 )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)

@@ -62,6 +62,21 @@ async def test_speech_translation_serves_what_text_translation_cannot(engine):
     assert texts["en"].startswith("[en] said") and texts["fr"].startswith("[fr] [en] said")
 
 
+async def test_speaking_stops_when_nobody_waits_for_the_rest(engine):
+    asked = []
+
+    def pace(language):
+        asked.append(language)
+        return 1.0 if len(asked) == 1 else None
+
+    spoken = utterance(seconds=1.0)
+    whole = await process(engine, spoken, {"en": "en-0"})
+    messages = await process(engine, spoken, {"en": "en-0"}, pace=pace)
+    clauses = [m for m in messages if isinstance(m, Speech)]
+    assert len([m for m in whole if isinstance(m, Speech)]) > 1
+    assert [c.clause for c in clauses] == [0] and isinstance(messages[-1], Trace)
+
+
 async def test_a_recogniser_that_does_not_translate_is_made_up_for(engine):
     messages = await process(engine, utterance(5500), {"en": None})
     texts = [m.text for m in messages if isinstance(m, Translation)]

@@ -170,3 +170,26 @@ def test_two_loud_voices_are_turned_down_rather_than_clipped():
             playout.originals.put(speaker, loud[i * FRAME : (i + 1) * FRAME], True)
         peak = max(peak, int(np.abs(playout.next_frame().astype(int)).max()))
     assert 28000 < peak <= 32000
+
+
+def test_speech_gets_faster_when_much_waits_or_comes_late():
+    playout, _ = listener()
+    assert playout.pace == 1.0
+    playout.open("a", 1.0)
+    playout.add("a", tone(3.0), True)
+    assert 1.0 < playout.pace < 1.2
+    playout.open("b", 2.0)
+    playout.add("b", tone(3.0), True)
+    assert playout.pace >= 1.2
+    late, _ = listener()
+    late.open("a", 1.0, ended_ago=5.0)
+    late.add("a", tone(0.5), True)
+    assert late.pace > 1.0, "synthesised too late: nothing much waits, but it is behind"
+
+
+def test_a_listener_expects_what_is_open_and_nothing_else():
+    playout, _ = listener()
+    playout.open("a", 1.0)
+    assert playout.expects("a") and not playout.expects("b")
+    playout.finish("a")
+    assert not playout.expects("a")

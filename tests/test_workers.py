@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import numpy as np
 import psutil
@@ -49,6 +50,22 @@ async def test_urgent_jobs_overtake_waiting_ones(pool):
             group.create_task(call(name, priority))
             await asyncio.sleep(0)
     assert order == ["first", "now", "draft", "file"]
+
+
+async def test_within_a_priority_what_is_needed_first_comes_first(pool):
+    order = []
+    now = time.monotonic()
+
+    async def call(name, deadline):
+        await pool.call("sleep", 0.02, deadline=deadline)
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(call("running", None))
+        await asyncio.sleep(0)
+        for name, deadline in (("later", now + 9), ("soon", now + 1), ("at once", None)):
+            group.create_task(call(name, deadline))
+    assert order == ["running", "at once", "soon", "later"]
 
 
 async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(pool):

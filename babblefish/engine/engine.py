@@ -19,6 +19,7 @@ from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import RecogniserCapabilities
+from babblefish.engine.strain import Strain
 from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import TranslationError
 from babblefish.languages import LanguageOffer
@@ -39,11 +40,17 @@ class Engine:
         self.speaker_encoder = _pool("speaker", profile.speaker_encoder)
         self._vad = _pool("vad", profile.vad)
         self._activity = VoiceActivity(self._vad)
+        self._strain = Strain([self.recogniser, *self.synthesisers], profile.cores)
 
     @property
     def pools(self) -> list[WorkerPool]:
         text = [self.translator] if self.translator else []
         return [self._vad, self.recogniser, *text, *self.synthesisers, self.speaker_encoder]
+
+    @property
+    def strain(self) -> float:
+        """See ``Strain``: from ``strain.BUSY`` on, leave out what is merely nice to have."""
+        return self._strain.now()
 
     async def start(self) -> None:
         """Load and warm all stages. Raises the first error, with the others stopped."""
@@ -130,14 +137,15 @@ class Engine:
         targets: Mapping[str, str | None],
         emit: Callable[[EngineMessage], None],
         *,
-        pace: Callable[[str], float] = lambda language: 1.0,
+        pace: Callable[[str], float | None] = lambda language: 1.0,
         priority: Priority = Priority.NOW,
         foresight: Foresight | None = None,
     ) -> None:
         """Interpret one utterance; ``emit`` gets each message as soon as it exists.
 
         targets: language → voice name, or None for captions only. pace: speaking speed wanted
-        for a language, asked before each clause. foresight: what was made of the utterance's
+        for a language, asked before each clause; None when nobody waits for the rest any more.
+        foresight: what was made of the utterance's
         drafts. The order per language is Transcript,
         Translation, Speech …; a Trace comes last. What goes wrong becomes a Notice; only
         cancellation is raised, and stops the work.
@@ -170,7 +178,7 @@ class Engine:
                 found.append(Translation(utterance.id, target, text, route.quality, False))
         return transcript, found
 
-    def foresight(self, pace: Callable[[str], float]) -> Foresight:
+    def foresight(self, pace: Callable[[str], float | None]) -> Foresight:
         """For one utterance's drafts; then give it to ``process``."""
         return Foresight(self.synthesiser, pace)
 

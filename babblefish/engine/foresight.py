@@ -41,7 +41,7 @@ class Foresight:
     def __init__(
         self,
         synthesiser: Callable[[str], WorkerPool | None],
-        pace: Callable[[str], float] = lambda language: 1.0,
+        pace: Callable[[str], float | None] = lambda language: 1.0,
     ) -> None:
         """synthesiser, pace: language → who speaks it, how fast."""
         self._synthesiser, self._pace = synthesiser, pace
@@ -60,7 +60,7 @@ class Foresight:
         tried = self._foreseen.setdefault(language, [])
         if len(tried) >= _MOST or any((f.text, f.voice) == (first, voice) for f in tried):
             return
-        speed = self._pace(language)
+        speed = self._pace(language) or 1.0
         call = pool.call("synthesise", first, language, voice, speed, priority=Priority.NEXT)
         task = asyncio.create_task(call, name="foresight")
         task.add_done_callback(_ignore)

@@ -78,7 +78,7 @@ class Interpretation:
         utterance: Utterance,
         targets: Mapping[str, str | None],
         emit: Callable[[EngineMessage], None],
-        pace: Callable[[str], float],
+        pace: Callable[[str], float | None],
         priority: Priority,
         foresight: Foresight | None = None,
     ) -> None:
@@ -143,12 +143,15 @@ class Interpretation:
         begun = time.perf_counter()
         foreseen = self._foresight.find(text, language, voice) if self._foresight else None
         parts = foreseen[1] if foreseen else clauses.split(text, language)
+        heard_until = None
         for number, clause in enumerate(parts):
             samples, speed = None, self._pace(language)
+            if speed is None:
+                break
             if number == 0 and foreseen:
                 samples, speed = await self._foreseen(foreseen[0]), foreseen[0].speed
             if samples is None:
-                samples = await self._say(pool, clause.text, language, voice, speed, number)
+                samples = await self._say(pool, clause.text, language, voice, speed, heard_until)
             last = number == len(parts) - 1
             if not last:
                 pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
@@ -159,6 +162,8 @@ class Interpretation:
                     Audio(samples, PLAYOUT_RATE), voice, last,
                 )
             )  # fmt: skip
+            now = time.monotonic()
+            heard_until = max(heard_until or now, now) + len(samples) / PLAYOUT_RATE
             if number == 0:
                 self._time(f"first clause {language}", begun)
                 self._time(f"first audio {language}", self._begun)
@@ -166,12 +171,13 @@ class Interpretation:
             self._time(f"speak {language}", begun)
 
     async def _say(
-        self, pool: WorkerPool, text: str, language: str, voice: str, speed: float, number: int
-    ) -> np.ndarray:
-        priority = self._priority
-        if number and priority is Priority.NOW:
-            priority = Priority.NEXT
-        raw = await pool.call("synthesise", text, language, voice, speed, priority=priority)
+        self, pool: WorkerPool, text: str, language: str, voice: str, speed: float,
+        deadline: float | None,
+    ) -> np.ndarray:  # fmt: skip
+        """deadline: when what was said before has been heard; None: at once."""
+        raw = await pool.call(
+            "synthesise", text, language, voice, speed, priority=self._priority, deadline=deadline
+        )
         return checked_speech(raw, text, speed)
 
     async def _foreseen(self, foreseen: Foreseen) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
-_RECOGNITION_NICE, _SYNTHESIS_NICE = 3, 8
+_RECOGNITION_NICE, _SYNTHESIS_NICE = 4, 5
 """where both want a core: clauses spoken in advance must not delay what they wait for"""
 
 
@@ -41,6 +41,8 @@ class Profile:
     synthesisers: tuple[StagePlan, ...]
     """best first: a language is spoken by the first that knows it"""
     speaker_encoder: StagePlan
+    cores: int = 1
+    """what the plan was made for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def compact(weights_dir: Path, cores: int) -> Profile:
             plan("espeak:EspeakSynthesiser", 1, 1),
         ),
         speaker_encoder=plan("speakers:Ge2eEncoder", 1, threads.speaker_threads, **weights),
+        cores=cores,
     )  # fmt: skip
 
 

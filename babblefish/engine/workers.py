@@ -42,12 +42,12 @@ _BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
 
 
 class Priority(IntEnum):
-    """Smaller is served first; within one, first come first served."""
+    """Smaller is served first; within one, what is needed first."""
 
     NOW = 0
     """what somebody is waiting to hear or read"""
     NEXT = 1
-    """the rest of an utterance that is already being heard"""
+    """what will probably be wanted soon"""
     DRAFT = 2
     """partial captions: worthless when late, dropped first"""
     BATCH = 3
@@ -56,11 +56,13 @@ class Priority(IntEnum):
 
 @dataclass(order=True, slots=True)
 class _Job:
-    key: tuple[int, int]
+    key: tuple[int, float, int]
+    """priority, deadline, order of arrival"""
     method: str = field(compare=False)
     args: tuple = field(compare=False)
     timeout: float = field(compare=False)
     done: asyncio.Future = field(compare=False)
+    begun: float = field(default=0.0, compare=False)
     interrupted: bool = field(default=False, compare=False)
 
 
@@ -92,6 +94,7 @@ class _Process:
 
     def give(self, job: _Job) -> None:
         self.current = job
+        job.begun = time.monotonic()
         self._put(job)
 
     def _put(self, job: _Job | None) -> None:
@@ -206,6 +209,13 @@ class WorkerPool:
         return len(self._queue)
 
     @property
+    def worked(self) -> float:
+        """Seconds of work so far, of all processes, including what is being done now."""
+        now = time.monotonic()
+        running = [now - p.current.begun for p in self._processes if p.current]
+        return self.stats.busy_seconds + sum(running)
+
+    @property
     def idle(self) -> bool:
         """Whether a call made now would be served at once."""
         return bool(self._idle) and not self._queue
@@ -237,10 +247,13 @@ class WorkerPool:
             await asyncio.sleep(0.01)
 
     async def call(
-        self, method: str, *args: Any, priority: Priority = Priority.NOW, timeout: float = 30.0
-    ) -> Any:
+        self, method: str, *args: Any, priority: Priority = Priority.NOW, timeout: float = 30.0,
+        deadline: float | None = None,
+    ) -> Any:  # fmt: skip
         """Run ``stage.method(*args)`` in a worker process.
 
+        deadline: when the answer is needed, on ``time.monotonic``'s clock; now by default. Within
+        a priority, the earliest is served first.
         timeout: seconds of work (not of waiting) after which the process counts as hung.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
         "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded".
@@ -251,9 +264,11 @@ class WorkerPool:
             raise self._broken
         if self._closed or not self._started:
             raise WorkerError("closed", f"The {self.name} workers are not running.")
+        due = time.monotonic() if deadline is None else deadline
         job = _Job(
-            (int(priority), next(self._order)), method, args, timeout, self._loop.create_future()
-        )
+            (int(priority), due, next(self._order)), method, args, timeout,
+            self._loop.create_future(),
+        )  # fmt: skip
         self._admit(job)
         self._dispatch()
         if priority is Priority.NOW and job in self._queue:

@@ -82,7 +82,7 @@ class FileAudience:
         names = self._engine.voices(language)
         return self._voices.assign(member, language, names) if names else None
 
-    def pace(self, language: str) -> float:
+    def pace(self, utterance: str, language: str) -> float:
         return 1.0
 
     def speaking(self, member: str, active: bool) -> None:
