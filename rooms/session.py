@@ -134,7 +134,8 @@ class Session:
         self._attempt: _Attempt | None = None
         self._released: set[_Attempt] = set()
         self._draft: asyncio.Task | None = None
-        self._foresight = self._new_foresight()
+        self._foresight: Foresight | None = None
+        """of the utterance that is being said"""
         self._drafted = False
         self._advancing = False
 
@@ -207,7 +208,9 @@ class Session:
             case Started():
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
-                self._foresight = self._new_foresight()
+                self._foresight = self._engine.foresight(
+                    partial(self._audience.pace, self._utterance)
+                )
                 self._audience.speaking(self.member, True)
             case Draft(start, end) if self._eager:
                 self._start_draft(self._cut(start, end, end))
@@ -268,9 +271,6 @@ class Session:
         if self._draft is None or self._draft.done():
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
 
-    def _new_foresight(self) -> Foresight:
-        return self._engine.foresight(partial(self._audience.pace, self._utterance))
-
     async def _make_draft(self, utterance: Utterance) -> None:
         foresight, voices = self._foresight, self._audience.targets(self.member)
         try:
@@ -279,7 +279,7 @@ class Session:
             log.info("no partial caption", code=error.code)
             return
         self.show_draft(transcript, translations)
-        if self._attempt is not None or self._engine.strain >= strain.BUSY:
+        if foresight is None or self._attempt is not None or self._engine.strain >= strain.BUSY:
             return  # nothing may slow down what may be the whole utterance
         for translation in translations:
             foresight.expect(translation, voices)
