@@ -17,6 +17,7 @@ from babblefish.protocol import (
 from tests.web_browser import (
     INSECURE_HOST,
     OpenPhone,
+    PhonePage,
     chromium,
     launch,
     phone,
@@ -136,8 +137,8 @@ def test_without_https_people_can_still_listen(phone: OpenPhone) -> None:
     assert dan.loudness() > 0.05
 
 
-def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: OpenPhone) -> None:
-    dan = phone()
+def slow_microphone(dan: PhonePage) -> None:
+    """Let the browser take its time to open the microphone; ``window.tracks`` has what opened."""
     dan.page.add_init_script(
         """
         const media = navigator.mediaDevices;
@@ -151,6 +152,11 @@ def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: Op
         };
         """
     )
+
+
+def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: OpenPhone) -> None:
+    dan = phone()
+    slow_microphone(dan)
     dan.form()
     dan.page.click("label:has(#listen-only)")
     dan.page.click("#join-button")
@@ -160,6 +166,17 @@ def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: Op
     assert "Listening only" in dan.page.inner_text("#talk")
     assert dan.page.evaluate("() => window.tracks.every((track) => track.readyState === 'ended')")
     assert not [e for e in dan.member.events if isinstance(e, Microphone) and e.on]
+
+
+def test_joining_while_the_microphone_opens_waits_for_it(phone: OpenPhone) -> None:
+    dan = phone()
+    slow_microphone(dan)
+    dan.join()
+    dan.page.wait_for_function("() => window.tracks.length > 1")
+    assert dan.member.microphone
+    dan.until_heard()
+    live = "() => window.tracks.filter((track) => track.readyState === 'live').length"
+    assert dan.page.evaluate(live) == 1, "one microphone is enough"
 
 
 def test_a_listener_can_take_the_microphone_later(phone: OpenPhone) -> None:

@@ -56,7 +56,7 @@ export class Mic {
       for (const track of stream.getTracks()) track.stop();
       throw new MicError("closed");
     }
-    this.close();
+    this.release();
     this.stream = stream;
     this.device = this.track.getSettings?.().deviceId ?? device;
     this.track.onended = () => {
@@ -68,6 +68,10 @@ export class Mic {
 
   close() {
     this.closed += 1;
+    this.release();
+  }
+
+  release() {
     this.source?.disconnect();
     this.source = this.analyser = null;
     for (const track of this.stream?.getTracks() ?? []) {
