@@ -16,10 +16,11 @@ import numpy as np
 
 from babblefish.audio import resample, to_int16
 from babblefish.protocol import Caption, Voicing
+from babblefish.settings import load_settings
 from bench.client import Phone
 from bench.server import RoomLink
 from tests.e2e.real_server import RealServer
-from tests.speech import clips
+from tests.read_aloud import speech
 
 NOWHERE = "nowhere0"
 
@@ -32,7 +33,8 @@ def sent_outside() -> int:
 
 
 async def meet(base: str, link: RoomLink) -> dict:
-    clip = next(c for c in clips() if c.language == "fr" and c.transcript)
+    clips = speech(load_settings().weights_dir)
+    clip = next(c for c in clips if c.language == "fr" and c.transcript)
     sound = to_int16(resample(clip.samples, 16_000, 48_000))
     async with (
         Phone(base, link, "Pierre", "fr", "fr") as pierre,
