@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,11 +17,10 @@ import numpy as np
 
 from babblefish.audio import resample, to_int16
 from babblefish.protocol import Caption, Voicing
-from babblefish.settings import load_settings
+from babblefish.settings import OFFLINE_ENVIRONMENT, load_settings
 from bench.client import Phone
 from bench.server import RoomLink
 from tests.e2e.real_server import RealServer
-from tests.read_aloud import speech
 
 NOWHERE = "nowhere0"
 
@@ -33,7 +33,7 @@ def sent_outside() -> int:
 
 
 async def meet(base: str, link: RoomLink) -> dict:
-    clips = speech(load_settings().weights_dir)
+    clips = _speech()
     clip = next(c for c in clips if c.language == "fr" and c.transcript)
     sound = to_int16(resample(clip.samples, 16_000, 48_000))
     async with (
@@ -51,6 +51,15 @@ async def meet(base: str, link: RoomLink) -> dict:
             "caption": next(c.text for c in events(Caption) if c.final),
             "heard_s": dan.recording.seconds_audible(0, float("inf")),
         }
+
+
+def _speech():
+    """Where there are no recordings, a model in this very process reads aloud. It must be as
+    silent as the server, which has to see to that by itself and is running by now."""
+    os.environ.update(OFFLINE_ENVIRONMENT)
+    from tests.read_aloud import speech
+
+    return speech(load_settings().weights_dir)
 
 
 def main() -> None:
