@@ -19,9 +19,8 @@ pytestmark = pytest.mark.timeout(60)
 
 OPEN_WITH_A_SESSION = {
     "/", "/config", "/config/", "/theme.css", "/assets/{path:path}", "/static/{path:path}",
-    "/svelte/{path:path}", "/gradio_api/queue/join", "/gradio_api/queue/data",
-    "/gradio_api/heartbeat/{session_hash}", "/gradio_api/startup-events", "/gradio_api/cancel",
-    "/gradio_api/reset", "/gradio_api/reset/", "/gradio_api/app_id",
+    "/svelte/{path:path}", "/gradio_api/heartbeat/{session_hash}", "/gradio_api/startup-events",
+    "/gradio_api/app_id",
 }  # fmt: skip
 """Everything else that Gradio brings along is not there, even for the host."""
 
@@ -182,10 +181,10 @@ def test_sign_in_and_out_only_from_this_site(server: HostServer, host: httpx.Cli
         assert host.post("/admin-logout", headers=headers).status_code == 403
         login = host.post("/admin-login", data={"code": server.codes[-1]}, headers=headers)
         assert login.status_code == 403
-        join = host.post("/admin/gradio_api/queue/join", headers=headers)
-        assert join.status_code == 403
+        event = host.post("/admin/gradio_api/run/predict", headers=headers)
+        assert event.status_code == 403
     del host.headers["Origin"]
-    assert host.post("/admin/gradio_api/queue/join").status_code == 403
+    assert host.post("/admin/gradio_api/run/predict").status_code == 403
     assert host.get("/admin/").status_code == 200
 
 

@@ -219,6 +219,27 @@ def until(page: Page, condition) -> None:
     raise AssertionError("it did not happen within 5 seconds")
 
 
+@pytest.mark.timeout(240)
+def test_the_page_stays_live_however_often_the_host_acts(
+    visitor: Visitor, server: HostServer
+) -> None:
+    """Gradio's queue lost an answer, and with it the page, about once in a hundred actions."""
+    room = server.call(server.hub.create, "Often")
+    page = visitor.page
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    expect(page.get_by_role("heading", name="Often", exact=True)).to_be_visible()
+    page.get_by_text("Settings of this room").click()
+    page.locator("input[type=range]").first.focus()
+    for number in range(30):
+        page.keyboard.press("ArrowLeft" if number % 2 else "ArrowRight")
+        page.wait_for_timeout(37 * number % 400)
+        server.call(room.set, lag_budget=float(20 + number))
+        delay = page.get_by_label("number input for Longest delay").first
+        expect(delay).to_have_value(str(20 + number))
+    assert not [url for url in requests if "/queue/" in url]
+
+
 def test_errors_are_said_and_nothing_hangs(visitor: Visitor, server: HostServer) -> None:
     page = visitor.page
     page.get_by_role("button", name="Create room").click()

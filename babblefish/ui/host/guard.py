@@ -43,11 +43,12 @@ PLAIN_HEADERS = {
 
 _GRADIO_PATHS = re.compile(
     r"""/ | /config | /theme\.css | /assets/.+ | /static/.+ | /svelte/.+ | /gradio_api/(
-        queue/(join|data) | heartbeat/\w+ | startup-events | cancel | reset/? | app_id )""",
+        run/predict | heartbeat/\w+ | startup-events | app_id )""",
     re.VERBOSE,
 )
-"""What the page needs of Gradio's routes. Uploads, file and proxy reads, streams, the API
-documentation, direct calls, monitoring and its code editor are answered with 404."""
+"""What the page needs of Gradio's routes. Uploads, file and proxy reads, the queue and its
+streams, the API documentation, calls by name, monitoring and its code editor are answered with
+404."""
 _OWN_PATHS = re.compile(r"/projector/\w+(/state)? | /trace\.(json|csv)", re.VERBOSE)
 _OUTSIDE = re.compile(
     r"""<link\s+rel="preconnect"[^>]*>|<link\s+rel="manifest"[^>]*>"""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -25,8 +24,10 @@ if TYPE_CHECKING:
 
 _SECONDS = 1.0
 """between two looks at the rooms"""
-QUIETLY = {"show_progress": "hidden", "show_api": False, "concurrency_limit": None}
-"""for events whose answer is immediate: no veil over what they update"""
+QUIETLY = {"show_progress": "hidden", "show_api": False, "queue": False}
+"""For events whose answer is immediate: no veil over what they update, and each answered in its
+own request. Gradio's queue may end the stream of answers just as another event joins it; the page
+then waits for that event for ever."""
 _MAX_ACTION = 500
 """characters of one message from host.js"""
 
@@ -39,6 +40,13 @@ class Screen:
     """room code, empty: none"""
     shown: dict[str, Any] = field(default_factory=dict)
     """part of the page → what was last sent"""
+    notice: str = ""
+    """HTML of what was last said to the host"""
+    notices: int = 0
+
+    def say(self, text: str, problem: bool = False) -> None:
+        self.notices += 1
+        self.notice = views.notice(text, self.notices, problem)
 
 
 class Desk:
@@ -69,7 +77,7 @@ class Desk:
                 room.lock(do == "lock")
             case "renew":
                 room.rotate_token()
-                gr.Info("The room has a new link and QR code. The old ones open nothing.")
+                screen.say("The room has a new link and QR code. The old ones open nothing.")
             case "remove":
                 await room.remove(member)
             case "close":
@@ -91,10 +99,6 @@ def parse_action(message: str) -> tuple[str, str, str]:
     return values
 
 
-def warn(error: BabbleFishError) -> None:
-    gr.Warning(escape(error.message))
-
-
 class _Parts:
     """The components of the tab, and what each should show."""
 
@@ -108,6 +112,7 @@ class _Parts:
         links, room = self.desk.links, self.desk.current(screen)
         wanted = {
             "list": {"value": views.room_list(self.desk.hub.rooms, screen.selected)},
+            "notice": {"value": screen.notice},
             "panel": {"visible": room is not None},
             "welcome": {"visible": room is None},
         }
@@ -145,6 +150,7 @@ def create_rooms_tab(
         screen = gr.State(Screen())
         timer = gr.Timer(_SECONDS)
         action = gr.Textbox(visible="hidden", elem_id="bf-action", show_label=False)
+        parts.components["notice"] = gr.HTML(padding=False)
         with gr.Row(elem_classes="bf-columns"):
             with gr.Column(scale=2, min_width=280, elem_classes="bf-side"):
                 new = _new_room(parts)
@@ -235,7 +241,7 @@ def _wire(
         try:
             await desk.act(*parse_action(message), now)
         except BabbleFishError as error:
-            warn(error)
+            now.say(error.message, problem=True)
         return parts.changes(now)
 
     async def open_room(*values: Any) -> dict[Any, Any]:
@@ -243,7 +249,7 @@ def _wire(
         try:
             now.selected = desk.hub.create(*form).code
         except BabbleFishError as error:
-            warn(error)
+            now.say(error.message, problem=True)
             return parts.changes(now)
         return {name: "", **parts.changes(now)}
 
@@ -263,7 +269,7 @@ def _wire_settings(parts: _Parts, screen: gr.State) -> None:
                 change(desk.room(now.selected), value)
                 now.shown[part] = parts.wanted(now)[part]  # the browser shows it already
             except BabbleFishError as error:
-                warn(error)
+                now.say(error.message, problem=True)
                 now.shown.pop(part, None)
             return parts.changes(now)
 

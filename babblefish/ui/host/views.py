@@ -57,6 +57,12 @@ def button(
     return f'<button type="button" class="bf-button {kind}"{given}>{esc(label)}</button>'
 
 
+def notice(text: str, number: int, problem: bool) -> str:
+    """What is said to the host for a while; ``number`` tells it from the one before."""
+    role, kind = ("alert", " bf-problem") if problem else ("status", "")
+    return f'<div class="bf-notice{kind}" role="{role}" data-number="{number}">{esc(text)}</div>'
+
+
 def room_list(rooms: Mapping[str, Room], selected: str) -> str:
     if not rooms:
         return '<p class="bf-empty">No room is open.</p>'
