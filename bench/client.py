@@ -31,10 +31,13 @@ from babblefish.protocol import (
     from_json,
     to_json,
 )
+from babblefish.ui.sdp import microphone_bit_rate
 from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, SILENT_PACKET, OpusTrack
 from bench.server import RoomLink
 
 _CONNECT_SECONDS = 15.0
+_DEFAULT_BIT_RATE = 32_000
+"""what browsers send unless asked for more"""
 _HISS_LEVEL = 16
 """int16 units RMS: a quiet room, -66 dBFS"""
 _AUDIBLE = 150
@@ -227,6 +230,8 @@ class Phone:
             await self._pc.setLocalDescription(await self._pc.createOffer())
             offer = {"sdp": self._pc.localDescription.sdp, "type": "offer"}
             answer = await self._post(http, "offer", self._key, offer)
+        rate = microphone_bit_rate(answer["sdp"]) or _DEFAULT_BIT_RATE
+        self._pc.getSenders()[0].replaceTrack(OpusTrack(self._mouth.next_frame, rate))
         await self._pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
         async with asyncio.timeout(_CONNECT_SECONDS):
             await opened.wait()

@@ -112,3 +112,12 @@ class Peer:
                 self.heard.append((loop.time(), samples))
         except MediaStreamError:
             return
+
+
+async def sample_offer() -> str:
+    """The SDP of a phone that never comes."""
+    peer = Peer()
+    try:
+        return await peer.offer()
+    finally:
+        await peer.close()

@@ -13,6 +13,7 @@ from babblefish.protocol import (
     Resume,
     Speaking,
 )
+from babblefish.ui.sdp import MICROPHONE_BIT_RATE
 from tests.web_browser import (
     OpenPhone,
     chromium,
@@ -23,6 +24,13 @@ from tests.web_browser import (
 from tests.web_server import WebServer
 
 pytestmark = pytest.mark.e2e
+
+_KEEP_CONNECTION = """
+const Real = RTCPeerConnection;
+window.RTCPeerConnection = function (...given) { return (window.connection = new Real(...given)); };
+"""
+_OUTBOUND = """async () => [...(await window.connection.getStats()).values()]
+    .find((report) => report.type === "outbound-rtp" && report.kind === "audio")"""
 
 
 # --- talking ---
@@ -169,3 +177,12 @@ def test_a_second_tab_replaces_the_first(phone: OpenPhone) -> None:
     first.get_by_role("button", name="Continue here").click()
     dan.connected()
     second.wait_for_selector('#state[data-state="replaced"]')
+
+
+def test_the_microphone_is_sent_in_the_quality_that_was_asked_for(phone: OpenPhone) -> None:
+    dan = phone()
+    dan.page.add_init_script(_KEEP_CONNECTION)
+    dan.join()
+    dan.page.wait_for_timeout(1000)
+    sending = dan.page.evaluate(_OUTBOUND)
+    assert sending["targetBitrate"] == MICROPHONE_BIT_RATE

@@ -35,7 +35,7 @@ from babblefish.protocol import (
     to_json,
 )
 from babblefish.settings import Settings
-from babblefish.ui.sdp import narrow_offer
+from babblefish.ui.sdp import ask_for_quality, narrow_offer
 from babblefish.ui.sound import FRAME, RATE, Intake, OpusTrack, Pace
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ class Offers(WebRTCConnectionMixin):
         for transceiver in pc.getTransceivers():
             transceiver.sender.replaceTrack(OpusTrack(call.next_frame))
             setattr(transceiver.receiver, _PACKET_BUFFER, Intake(call.hear))
-        return answer["sdp"]
+        return ask_for_quality(answer["sdp"])
 
     @staticmethod
     def _state_changed(call: Call, pc: RTCPeerConnection) -> None:

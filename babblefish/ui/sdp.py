@@ -1,4 +1,5 @@
-"""Checks a phone's WebRTC offer before anything is spent on it, and narrows it to what is served.
+"""Checks a phone's WebRTC offer before anything is spent on it, narrows it to what is served, and
+asks in the answer for sound that is good enough to be recognised.
 
 Text in, text out: one Opus track, one data channel, one transport, candidates on usable
 addresses. Knows no connections, rooms or sockets.
@@ -17,6 +18,9 @@ from babblefish.errors import TransportError
 MAX_SDP_CHARS = 64_000
 MAX_CANDIDATES = 12
 MAX_MESSAGE_SIZE = 65536
+MICROPHONE_BIT_RATE = 128_000
+"""bit/s asked of phones. Browsers would send 32 000, tuned for ears: in hard recordings it costs a
+recogniser words, and a local network does not feel the difference"""
 
 _DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+./^_`|~-]{1,64}")
@@ -44,6 +48,24 @@ def narrow_offer(sdp: str) -> str:
     except Exception as error:
         # The parser asserts, indexes and converts: any exception means malformed text.
         raise bad_offer("it is not valid SDP.") from error
+
+
+def ask_for_quality(answer: str) -> str:
+    """The answer, asking the phone to code its microphone at ``MICROPHONE_BIT_RATE`` (RFC 7587)."""
+    description = SessionDescription.parse(answer)
+    for media in description.media:
+        for codec in media.rtp.codecs:
+            codec.parameters = codec.parameters | {"maxaveragebitrate": MICROPHONE_BIT_RATE}
+    return str(description)
+
+
+def microphone_bit_rate(answer: str) -> int | None:
+    """What an answer asks for, in bit/s."""
+    for media in SessionDescription.parse(answer).media:
+        for codec in media.rtp.codecs:
+            if rate := codec.parameters.get("maxaveragebitrate"):
+                return int(rate)
+    return None
 
 
 def _narrow(description: SessionDescription) -> None:

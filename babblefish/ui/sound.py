@@ -24,6 +24,7 @@ FRAME = 960
 """samples in 20 ms"""
 FRAME_SECONDS = FRAME / RATE
 TIME_BASE = fractions.Fraction(1, RATE)
+BIT_RATE = 48_000
 SILENT_PACKET = b"\xf8\xff\xfe"
 """20 ms of digital silence as mono Opus, in the mode ``OpusEncoder`` uses"""
 
@@ -60,7 +61,7 @@ class OpusEncoder:
     """48 kHz mono int16 frames → Opus packets. ``application=audio`` codes a frame in 0.1 ms;
     the voice mode takes three times as long and hears no better at this rate."""
 
-    def __init__(self, bit_rate: int = 48_000) -> None:
+    def __init__(self, bit_rate: int = BIT_RATE) -> None:
         self._codec = av.CodecContext.create("libopus", "w")
         self._codec.bit_rate = bit_rate
         self._codec.format = "s16"
@@ -92,10 +93,12 @@ class OpusTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, next_frame: Callable[[], Awaitable[np.ndarray]]) -> None:
+    def __init__(
+        self, next_frame: Callable[[], Awaitable[np.ndarray]], bit_rate: int = BIT_RATE
+    ) -> None:
         super().__init__()
         self._next_frame = next_frame
-        self._encoder = OpusEncoder()
+        self._encoder = OpusEncoder(bit_rate)
         self._pts = 0
 
     async def recv(self) -> av.Packet:
