@@ -28,9 +28,6 @@ _VOICE_ABOVE_FLOOR_DB = 8.0
 _FADE = 480
 _ROOT = Path(__file__).resolve().parents[1]
 _REFERENCES = Path(__file__).with_name("references.json")
-_TRANSCRIPTS = Path(__file__).with_name("transcripts.json")
-"""of recordings that come without one; written from memory and by what recognisers made of them,
-checked against no print, so they flatter a recogniser"""
 
 SENTENCES = {
     "en": ("The meeting starts at nine o'clock.", "We should talk about the budget first.",
@@ -143,7 +140,6 @@ def load_clips(weights_dir: Path, longest_s: float) -> list[Clip]:
     if folder is None:
         return synthetic_clips(weights_dir)
     references = json.loads(_REFERENCES.read_text("utf-8"))
-    transcripts = json.loads(_TRANSCRIPTS.read_text("utf-8"))
     detector, clips = Detector(weights_dir), []
     for entry in json.loads((folder / "manifest.json").read_text("utf-8")):
         if entry["seconds"] > longest_s:
@@ -153,8 +149,7 @@ def load_clips(weights_dir: Path, longest_s: float) -> list[Clip]:
         name = Path(entry["file"]).stem
         clips.append(
             Clip(
-                name, entry["language"], samples,
-                entry.get("transcript") or transcripts.get(name),
+                name, entry["language"], samples, entry.get("transcript"),
                 references.get(name, {}), detector.bounds(samples),
             )
         )  # fmt: skip

@@ -7,6 +7,7 @@ on the same clips; what listeners heard is recognised again and compared with th
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -24,24 +25,26 @@ from bench.baseline import Whisper
 from bench.client import Phone
 from bench.clips import RATE, SENT_RATE, Clip
 from bench.conversation import Observation, observe, take_turn
-from bench.measures import WordErrors, chrf, match, word_errors, words
+from bench.measures import WordErrors, chrf, word_errors, words
 from bench.server import RoomLink
 from bench.sounds import no_speech
 
 _AFTER_SOUND_S = 3.0
 
 
-async def other_languages(
-    base: str, link: RoomLink, clips: Sequence[Clip], hears: str
+async def readings(
+    base: str, link: RoomLink, clips: Sequence[Clip], hears: str, rounds: int
 ) -> list[Observation]:
-    """Each clip once, by a speaker of its language."""
+    """Each clip once a round, never quite the same, by a speaker of its language."""
     seen = []
     async with Phone(base, link, "Listener", hears, hears, microphone=False) as listener:
-        for clip in clips:
-            name = f"Speaker of {clip.language}"
-            async with Phone(base, link, name, clip.language, hears) as speaker:
-                turn = await take_turn(speaker, [listener], clip)
-                seen.append(observe(turn, listener))
+        for language in dict.fromkeys(clip.language for clip in clips):
+            name = f"Speaker of {language}"
+            async with Phone(base, link, name, language, hears) as speaker:
+                for number, clip in itertools.product(range(rounds), clips):
+                    if clip.language == language:
+                        turn = await take_turn(speaker, [listener], clip.varied(number))
+                        seen.append(observe(turn, listener))
     return seen
 
 
@@ -80,12 +83,12 @@ def _sent(samples: np.ndarray) -> np.ndarray:
 
 def room_words(observations: Sequence[Observation]) -> dict[str, Any]:
     """Word error rate and chrF of what the room made of clips that have references."""
-    errors, pairs = WordErrors(), []
+    written = [seen for seen in observations if seen.turn.clip.transcript is not None]
+    texts = [" ".join(seen.texts) for seen in written]
+    errors = sum(errors_of(texts, [s.turn.clip for s in written]).values(), WordErrors())
+    pairs = []
     for seen in observations:
-        clip = seen.turn.clip
-        if clip.transcript is not None:
-            errors += match(clip.transcript, seen.texts, clip.language).errors
-        reference = clip.translations.get(seen.hears)
+        reference = seen.turn.clip.translations.get(seen.hears)
         if reference and seen.translated:
             pairs.append((" ".join(seen.translated), reference))
     return {
@@ -96,13 +99,34 @@ def room_words(observations: Sequence[Observation]) -> dict[str, Any]:
     }
 
 
-def errors_in(texts: Sequence[str], clips: Sequence[Clip]) -> WordErrors:
-    """``texts`` against the transcripts of ``clips``, one each."""
-    total = WordErrors()
+def errors_of(texts: Sequence[str], clips: Sequence[Clip]) -> dict[str, WordErrors]:
+    """``texts`` against the transcripts of ``clips``, one each; summed by clip name."""
+    found: dict[str, WordErrors] = {}
     for text, clip in zip(texts, clips, strict=True):
         assert clip.transcript is not None
-        total += word_errors(clip.transcript, text, clip.language)
-    return total
+        errors = word_errors(clip.transcript, text, clip.language)
+        found[clip.name] = found.get(clip.name, WordErrors()) + errors
+    return found
+
+
+def compare(
+    settings: Settings, whisper: Whisper, observations: Sequence[Observation]
+) -> dict[str, Any]:
+    """Word error rates of the same sounds through the room, ``app.py file`` and faster-whisper."""
+    clips = [seen.turn.clip for seen in observations]
+    by_way = {
+        "wer": [" ".join(seen.texts) for seen in observations],
+        "wer_file": file_transcripts(settings, clips),
+        "wer_faster_whisper": faster_whisper_transcripts(whisper, clips),
+    }
+    errors = {way: errors_of(texts, clips) for way, texts in by_way.items()}
+    rates = {way: sum(found.values(), WordErrors()) for way, found in errors.items()}
+    return {way: total.rate for way, total in rates.items()} | {
+        "wer_words": rates["wer"].of,
+        "wer_clips": {
+            name: {way: found[name].rate for way, found in errors.items()} for name in errors["wer"]
+        },
+    }
 
 
 def faster_whisper_transcripts(whisper: Whisper, clips: Sequence[Clip]) -> list[str]:
