@@ -99,6 +99,8 @@ class Speech:
     voice: str
     last: bool
     """True on the final clause of this utterance in this language"""
+    plain: bool = False
+    """said by a plain voice in place of the one that was wanted"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ class TraceRow:
     total_ms: float | None
     """last voiced sample → first translated audio ready, None when nothing was spoken"""
     outcome: str
-    """"spoken", "captioned", "empty", or the code of what went wrong"""
+    """"spoken", "spoken plainly" (the own voice would have been late), "captioned", "empty", or the
+    code of what went wrong"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Publication:
         self._captioned: set[str] = set()
         """languages whose final caption is out"""
         self._first_audio: float | None = None
+        self._plainly = False
         self._problem = ""
 
     def open(self, spoken: dict[str, str | None]) -> None:
@@ -185,6 +187,7 @@ class Publication:
 
     def _on_speech(self, speech: Speech) -> None:
         samples = to_int16(speech.audio.samples)
+        self._plainly |= speech.plain
         if self._first_audio is None:
             self._first_audio = self._waited + time.perf_counter() - self._begun
         for listener in self._others():
@@ -234,7 +237,9 @@ class Publication:
         for listener in self._others():
             self._close_playout(listener)
         spoken = self._transcript
-        outcome = "spoken" if self._first_audio is not None else "captioned"
+        outcome = "spoken plainly" if self._plainly else "spoken"
+        if self._first_audio is None:
+            outcome = "captioned"
         if spoken is None:
             outcome = "empty"
         total = None if self._first_audio is None else round(self._first_audio * 1000, 1)

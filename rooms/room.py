@@ -81,6 +81,8 @@ class Room:
         self._captions = CaptionLog()
         self._voices = VoiceBook()
         self._publications: dict[str, Publication] = {}
+        self._met: tuple[frozenset[str], frozenset[str]] | None = None
+        """languages (spoken, heard) that the engine was told of"""
         self.rotate_token()
 
     # --- access -----------------------------------------------------------------------------
@@ -118,6 +120,7 @@ class Room:
         )  # fmt: skip
         self.members[member.id] = member
         self.active_at = self.clock()
+        self._prepare()
         self.roster_changed()
         return member
 
@@ -131,7 +134,16 @@ class Room:
         if new_speaks != member.speaks:
             member.heard_language = new_speaks
         member.name, member.speaks, member.hears = new_name, new_speaks, new_hears
+        self._prepare()
         self.roster_changed()
+
+    def _prepare(self) -> None:
+        """Whoever leaves their own language open most likely speaks the one they want to hear."""
+        people = self.members.values()
+        met = frozenset(m.speaks or m.hears for m in people), frozenset(m.hears for m in people)
+        if met != self._met:
+            self._met = met
+            self.engine.prepare(*met)
 
     def leave(self, member: Member, reason: ClosedReason) -> None:
         """End a membership for good."""

@@ -31,6 +31,9 @@ class QuietEngine:
     def voices(self, language: str) -> tuple[str, ...]:
         return (f"{language}-1", f"{language}-2")
 
+    def prepare(self, spoken: set[str], heard: set[str]) -> None:
+        pass
+
     def pair(self, source: str, target: str) -> str:
         return "good"
 

@@ -19,19 +19,26 @@ SPEEDUP = 4
 """test phones run this much faster than real time"""
 
 
-def fake_profile(**recogniser_options) -> Profile:
+def fake_profile(
+    voice_delay: float = 0.0, plain_voice: bool = False, **recogniser_options
+) -> Profile:
+    """voice_delay: seconds that a clause takes."""
+
     def plan(name: str, **options) -> StagePlan:
         return StagePlan(StageSpec(f"tests.fake_stages:{name}", options), nice=0)
 
+    plain = [plan("PlainSynthesiser")] if plain_voice else []
     return Profile(
         "fake", plan("EnergyVad"), plan("ToneRecogniser", **recogniser_options),
-        plan("TagTranslator"), (plan("ToneSynthesiser"),), plan("ToneEncoder"),
+        plan("TagTranslator"), (plan("ToneSynthesiser", delay=voice_delay), *plain),
+        plan("ToneEncoder"),
     )  # fmt: skip
 
 
 @asynccontextmanager
-async def fake_engine(**recogniser_options) -> AsyncIterator[Engine]:
-    engine = Engine(fake_profile(**recogniser_options))
+async def fake_engine(**options) -> AsyncIterator[Engine]:
+    """options: see ``fake_profile``."""
+    engine = Engine(fake_profile(**options))
     await engine.start()
     try:
         yield engine

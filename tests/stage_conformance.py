@@ -129,6 +129,8 @@ def check_translator(stage: Translator) -> None:
         (text,) = stage.translate(["Anna 12."], source, target)
         assert "Anna" in text and "12" in text
     raises(TranslationError, "pair", stage.translate, ["a"], known[0], "tlh")
+    stage.prepare(*known)
+    stage.prepare(known[0], "tlh")
     raises(TranslationError, "pair", stage.translate, ["a"], known[0], known[0])
 
 

@@ -163,3 +163,20 @@ def test_a_detour_over_catalan_is_taken_where_it_measured_better():
 )
 def test_repairs(text, original, target, repaired):
     assert text_repair.after(text, original, target) == repaired
+
+
+def test_preparing_returns_at_once_and_ends_nothing_in_use():
+    translator = ApertiumTranslator(warm=(), keep=2)
+    try:
+        begun = time.perf_counter()
+        translator.prepare("en", "es")
+        translator.prepare("en", "tlh")
+        assert time.perf_counter() - begun < 0.1
+        (started,) = translator._pipelines.values()
+        translator.prepare("en", "es")
+        translator.prepare("en", "fr")
+        assert started in translator._pipelines.values() and len(translator._pipelines) == 2
+        assert translator.translate(["Good morning."], "en", "es") == ["Buenos días."]
+        assert started in translator._pipelines.values()
+    finally:
+        translator.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_ENVIRONMENT = {
-    "babblefish.settings", "babblefish.engine.workers", "babblefish.engine.pipeline",
+    "babblefish.settings", "babblefish.engine.worker_process", "babblefish.engine.pipeline",
 }  # fmt: skip
 BASE = {"protocol", "settings", "errors", "audio", "languages"}
 

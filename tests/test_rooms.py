@@ -377,3 +377,20 @@ async def test_what_cannot_be_served_is_refused_at_the_door(hub):
         with pytest.raises(RoomError) as error:
             join(room, "Dan", hears, speaks=speaks)
         assert error.value.code == "language"
+
+
+async def test_languages_that_meet_are_made_ready_before_anybody_speaks(hub, monkeypatch):
+    prepared = []
+
+    async def call(method, *pair, **options):
+        prepared.append((method, *pair))
+
+    monkeypatch.setattr(hub._engine.translator, "call", call)
+    room = hub.create("Early birds")
+    join(room, "Pierre", "fr")
+    dan = join(room, "Dan", "en", speaks="auto")
+    await asyncio.sleep(0)
+    assert set(prepared) == {("prepare", "en", "fr")}, "into English the recogniser translates"
+    room.configure(dan, None, None, "es")
+    await asyncio.sleep(0)
+    assert {("prepare", "fr", "es"), ("prepare", "es", "fr")} <= set(prepared)

@@ -67,8 +67,9 @@ class ApertiumTranslator:
         start_timeout: float = 6.0,
         warm: Iterable[str] = ("en", "es"),
     ) -> None:
-        """Starts what the pairs of languages in ``warm`` need; others start when first used,
-        which takes some tenths of a second. A pipeline holds 40–650 MB, so at most ``keep`` live.
+        """Starts what the pairs of languages in ``warm`` need; others start when ``prepare`` asks
+        for them or when first used, which takes up to a second. A pipeline holds 40–650 MB, so
+        at most ``keep`` live.
 
         timeout, start_timeout: see ``Pipeline``. An installation without Apertium or without
         pairs serves no pair; nothing is raised.
@@ -92,6 +93,14 @@ class ApertiumTranslator:
                 f"apertium-{source}-{target}, if there is one.",
             )
         return [self._text(text, path) for text in texts]
+
+    def prepare(self, source: str, target: str) -> None:
+        """See ``Translator.prepare``. What is in use is not ended for it."""
+        for hop in itertools.pairwise(self._paths.get((source, target), ())):
+            mode = self._modes[hop]
+            if mode in self._pipelines or len(self._pipelines) < self._keep:
+                with contextlib.suppress(OSError):  # reported when somebody needs it
+                    self._pipeline(mode).start()
 
     def close(self) -> None:
         """Ends all processes; the next call starts them again."""

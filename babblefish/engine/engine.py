@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from babblefish import languages
 from babblefish.engine import routes, translations
+from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
@@ -21,7 +23,7 @@ from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import RecogniserCapabilities
 from babblefish.engine.strain import Strain
 from babblefish.engine.workers import Priority, WorkerPool
-from babblefish.errors import TranslationError
+from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
 
@@ -40,6 +42,8 @@ class Engine:
         self.speaker_encoder = _pool("speaker", profile.speaker_encoder)
         self._vad = _pool("vad", profile.vad)
         self._activity = VoiceActivity(self._vad)
+        self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
+        self._preparing: set[asyncio.Task] = set()
         self._strain = Strain([self.recogniser, *self.synthesisers], profile.cores)
 
     @property
@@ -66,6 +70,7 @@ class Engine:
     async def close(self) -> None:
         self.ready = False
         await asyncio.gather(*(pool.close() for pool in self.pools))
+        await asyncio.gather(*self._preparing)
 
     # --- what is served ---------------------------------------------------------------------
 
@@ -90,6 +95,17 @@ class Engine:
             if language in pool.capabilities.voices:
                 return pool
         return None
+
+    def plain_synthesiser(self, language: str) -> WorkerPool | None:
+        """Speaks ``language`` without effort, if not well."""
+        for pool in self.synthesisers:
+            if pool.capabilities.quality == "basic" and language in pool.capabilities.voices:
+                return pool
+        return None
+
+    def backlog(self, synthesiser: WorkerPool) -> Backlog:
+        """What it has still to say."""
+        return self._backlogs[synthesiser.name]
 
     def voices(self, language: str) -> tuple[str, ...]:
         """Voice names for ``language``, best first."""
@@ -200,6 +216,22 @@ class Engine:
         if not (isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], str)):
             raise TranslationError("bad_output", "The translator returned no text.")
         return answer[0]
+
+    def prepare(self, spoken: Iterable[str], heard: Iterable[str]) -> None:
+        """People who speak and hear these languages have met: load in the background what
+        translating between them takes, so that the first sentence need not wait for it."""
+        for source, target in itertools.product(set(spoken), set(heard)):
+            route = self.route(source, target) if source != target else None
+            pair = (route.through or source, target) if route else ("", "")
+            if route and (route.kind == "text" or route.through) and self.translates_text(*pair):
+                task = asyncio.create_task(self._prepare(*pair), name=f"prepare {pair}")
+                self._preparing.add(task)
+                task.add_done_callback(self._preparing.discard)
+
+    async def _prepare(self, source: str, target: str) -> None:
+        assert self.translator is not None
+        with contextlib.suppress(BabbleFishError):  # reported when somebody needs it
+            await self.translator.call("prepare", source, target, priority=Priority.NEXT)
 
     async def embed(self, audio: np.ndarray, priority: Priority = Priority.NOW) -> np.ndarray:
         """Voiceprint of 16 kHz speech, (dimension,) float32. Raises SpeakerError, WorkerError."""

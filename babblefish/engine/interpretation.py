@@ -1,4 +1,4 @@
-"""One utterance's way through the engine: recognise, translate, speak, clause by clause.
+"""One utterance's way through the engine: recognise, translate, speak.
 
 Each target language runs on its own, so that a slow or failing one holds up no other. Output of
 a stage is checked here before anybody sees it: a model that returns garbage becomes a Notice.
@@ -10,25 +10,18 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from babblefish.engine import clauses, translations
-from babblefish.engine.foresight import Foreseen, Foresight
-from babblefish.engine.stages import PLAYOUT_RATE, Recognition
-from babblefish.engine.workers import Priority, WorkerPool
-from babblefish.errors import (
-    BabbleFishError,
-    RecognitionError,
-    SynthesisError,
-    WorkerError,
-)
+from babblefish.engine import translations
+from babblefish.engine.foresight import Foresight
+from babblefish.engine.speaking import Speaking
+from babblefish.engine.stages import Recognition
+from babblefish.engine.workers import Priority
+from babblefish.errors import BabbleFishError, RecognitionError, WorkerError
 from babblefish.protocol import (
-    Audio,
     EngineMessage,
     Notice,
-    Speech,
     Trace,
     Transcript,
     Translation,
@@ -37,9 +30,6 @@ from babblefish.protocol import (
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
-
-_SECONDS_PER_CHARACTER = 0.6
-"""speech slower than this is a synthesiser gone wrong; CJK characters are whole syllables"""
 
 
 def checked_recognition(value: Any) -> Recognition:
@@ -53,20 +43,6 @@ def checked_recognition(value: Any) -> Recognition:
     ):
         return value
     raise RecognitionError("bad_output", "The recogniser returned something that is no transcript.")
-
-
-def checked_speech(samples: Any, text: str, speed: float) -> np.ndarray:
-    """(n,) float32 that is plausibly ``text`` spoken, else SynthesisError("bad_output")."""
-    longest = (4.0 + _SECONDS_PER_CHARACTER * len(text)) / speed * PLAYOUT_RATE
-    if (
-        isinstance(samples, np.ndarray)
-        and samples.ndim == 1
-        and np.issubdtype(samples.dtype, np.floating)
-        and len(samples) <= longest
-        and bool(np.isfinite(samples).all())
-    ):
-        return samples.astype(np.float32, copy=False)
-    raise SynthesisError("bad_output", "The voice returned something that is no speech.")
 
 
 class Interpretation:
@@ -137,56 +113,20 @@ class Interpretation:
             self._notice(error, target)
 
     async def _speak(self, text: str, language: str, voice: str) -> None:
-        pool = self._engine.synthesiser(language)
-        if pool is None:
-            return
         begun = time.perf_counter()
-        foreseen = self._foresight.find(text, language, voice) if self._foresight else None
-        parts = foreseen[1] if foreseen else clauses.split(text, language)
-        heard_until = None
-        for number, clause in enumerate(parts):
-            samples, speed = None, self._pace(language)
-            if speed is None:
-                break
-            if number == 0 and foreseen:
-                samples, speed = await self._foreseen(foreseen[0]), foreseen[0].speed
-            if samples is None:
-                samples = await self._say(pool, clause.text, language, voice, speed, heard_until)
-            last = number == len(parts) - 1
-            if not last:
-                pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
-                samples = np.concatenate([samples, pause])
-            self._emit(
-                Speech(
-                    self._utterance.id, language, number, clause.text,
-                    Audio(samples, PLAYOUT_RATE), voice, last,
-                )
-            )  # fmt: skip
-            now = time.monotonic()
-            heard_until = max(heard_until or now, now) + len(samples) / PLAYOUT_RATE
+        speaking = Speaking(
+            self._engine, self._utterance.id, language, voice, partial(self._pace, language),
+            self._priority,
+        )  # fmt: skip
+        number = None
+        async for speech in speaking.say(text, self._foresight, begun - self._begun):
+            self._emit(speech)
+            number = speech.clause
             if number == 0:
                 self._time(f"first clause {language}", begun)
                 self._time(f"first audio {language}", self._begun)
-        if parts:
+        if number is not None:
             self._time(f"speak {language}", begun)
-
-    async def _say(
-        self, pool: WorkerPool, text: str, language: str, voice: str, speed: float,
-        deadline: float | None,
-    ) -> np.ndarray:  # fmt: skip
-        """deadline: when what was said before has been heard; None: at once."""
-        raw = await pool.call(
-            "synthesise", text, language, voice, speed, priority=self._priority, deadline=deadline
-        )
-        return checked_speech(raw, text, speed)
-
-    async def _foreseen(self, foreseen: Foreseen) -> np.ndarray | None:
-        """What was spoken in advance; None if that failed, and it has to be said now."""
-        try:
-            raw = await asyncio.shield(foreseen.speech)
-            return checked_speech(raw, foreseen.text, foreseen.speed)
-        except BabbleFishError:
-            return None
 
     def _time(self, stage: str, begun: float) -> None:
         self._stages[stage] = round((time.perf_counter() - begun) * 1000, 1)

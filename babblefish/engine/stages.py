@@ -131,6 +131,11 @@ class Translator(Protocol):
         """
         ...
 
+    def prepare(self, source: str, target: str) -> None:
+        """This pair will be wanted soon: begin loading what it takes. Returns at once; does
+        nothing for a pair that is not served."""
+        ...
+
 
 # --- synthesis ------------------------------------------------------------------------------
 

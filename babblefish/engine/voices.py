@@ -7,6 +7,7 @@ Pure bookkeeping over voice names; knows no model. Kokoro has few voices of most
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 KOKORO_VOICES: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,14 @@ KOKORO_VOICES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """language → voice names in the order they are given out: native ones and clearly different ones
 first, female and male by turns"""
+
+
+def similar(voice: str, names: Sequence[str]) -> str:
+    """One of ``names``, always the same for ``voice``; of the same sex where the names tell, as
+    Kokoro's (``af_heart``) and espeak-ng's (``en+f2``) do."""
+    sex = voice[1:2] if voice[2:3] == "_" else ""
+    fitting = [name for name in names if sex and f"+{sex}" in name] or names
+    return fitting[zlib.crc32(voice.encode()) % len(fitting)]
 
 
 class VoiceBook:

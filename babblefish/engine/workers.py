@@ -13,32 +13,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import os
-import queue
-import socket
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from babblefish.engine import interruption
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.worker import receive, send
+from babblefish.engine.worker_process import BACKOFF, Job, WorkerProcess
 from babblefish.errors import BabbleFishError, WorkerError
 
 log = structlog.get_logger(__name__)
-
-_ROOT = Path(__file__).resolve().parents[2]
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
-"""seconds before a process is started again, by failures in a row"""
 
 
 class Priority(IntEnum):
@@ -54,18 +40,6 @@ class Priority(IntEnum):
     """files and other work without a listener"""
 
 
-@dataclass(order=True, slots=True)
-class _Job:
-    key: tuple[int, float, int]
-    """priority, deadline, order of arrival"""
-    method: str = field(compare=False)
-    args: tuple = field(compare=False)
-    timeout: float = field(compare=False)
-    done: asyncio.Future = field(compare=False)
-    begun: float = field(default=0.0, compare=False)
-    interrupted: bool = field(default=False, compare=False)
-
-
 @dataclass(slots=True)
 class PoolStats:
     calls: int = 0
@@ -73,111 +47,6 @@ class PoolStats:
     restarts: int = 0
     dropped: int = 0
     busy_seconds: float = 0.0
-
-
-class _Process:
-    """One worker process and the thread that talks to it."""
-
-    def __init__(self, pool: WorkerPool, number: int) -> None:
-        self._pool = pool
-        self._popen: subprocess.Popen | None = None
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._bell, self._listen = socket.socketpair()
-        """one byte per job, so that the thread can wait for a job and a death at once"""
-        self._closing = False
-        self.current: _Job | None = None
-        self.pid = 0
-        self._thread = threading.Thread(
-            target=self._serve, name=f"{pool.name}-{number}", daemon=True
-        )
-        self._thread.start()
-
-    def give(self, job: _Job) -> None:
-        self.current = job
-        job.begun = time.monotonic()
-        self._put(job)
-
-    def _put(self, job: _Job | None) -> None:
-        self._jobs.put(job)
-        self._bell.send(b"!")
-
-    def kill(self) -> None:
-        """End the process; its job fails, and a new process follows unless closing."""
-        if self._popen is not None and self._popen.poll() is None:
-            self._popen.kill()
-
-    def interrupt(self) -> None:
-        """Ask it to give up its job, if the stage can."""
-        if self._popen is not None and self._popen.poll() is None:
-            self._popen.send_signal(interruption.SIGNAL)
-
-    def close(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        self._put(None)
-        self.kill()
-
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _spawn(self) -> Connection:
-        pool = self._pool
-        ours, theirs = socket.socketpair()
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(_ROOT), *sys.path[1:]]))
-        environment.update({name: str(pool.threads) for name in _THREAD_VARIABLES})
-        with theirs:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "babblefish.engine.worker", str(theirs.fileno()),
-                 str(pool.nice)],
-                pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-        self.pid = self._popen.pid
-        connection = Connection(ours.detach())
-        send(connection, pool.spec)
-        return connection
-
-    def _serve(self) -> None:
-        failures = 0
-        while not self._closing:
-            time.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
-            connection = None
-            try:
-                connection = self._spawn()
-                if self._closing:  # close() may have come before there was anything to kill
-                    break
-                kind, value, _ = receive(connection)
-                if kind == "error":
-                    self._closing = True
-                    self._pool._post(self._pool._on_broken, self, value)
-                    break
-                self._pool._post(self._pool._on_ready, self, value)
-                failures = 0
-                self._answer_jobs(connection)
-            except (EOFError, OSError):
-                failures += 1
-            finally:
-                if connection is not None:
-                    connection.close()
-                self.kill()
-                if self._popen is not None:
-                    self._popen.wait()
-            if not self._closing:
-                self._pool._post(self._pool._on_death, self, failures)
-        self._bell.close()
-        self._listen.close()
-
-    def _answer_jobs(self, connection: Connection) -> None:
-        while True:
-            if connection in wait([connection, self._listen]):
-                raise EOFError  # an idle worker says nothing: it died
-            self._listen.recv(1)
-            if (job := self._jobs.get()) is None:
-                return
-            send(connection, (job.method, job.args))
-            self._pool._post(self._pool._on_answer, self, job, *receive(connection))
 
 
 class WorkerPool:
@@ -191,11 +60,11 @@ class WorkerPool:
         self.capabilities: Any = None
         self.stats = PoolStats()
         self._count, self._max_queue = processes, max_queue
-        self._queue: list[_Job] = []
+        self._queue: list[Job] = []
         self._order = itertools.count()
-        self._processes: list[_Process] = []
-        self._idle: list[_Process] = []
-        self._timers: dict[_Process, asyncio.TimerHandle] = {}
+        self._processes: list[WorkerProcess] = []
+        self._idle: list[WorkerProcess] = []
+        self._timers: dict[WorkerProcess, asyncio.TimerHandle] = {}
         self._broken: BabbleFishError | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop
@@ -232,7 +101,7 @@ class WorkerPool:
         self._loop = asyncio.get_running_loop()
         self._ready = self._loop.create_future()
         self._started = True
-        self._processes = [_Process(self, i) for i in range(self._count)]
+        self._processes = [WorkerProcess(self, i) for i in range(self._count)]
         await asyncio.shield(self._ready)
 
     async def close(self) -> None:
@@ -265,7 +134,7 @@ class WorkerPool:
         if self._closed or not self._started:
             raise WorkerError("closed", f"The {self.name} workers are not running.")
         due = time.monotonic() if deadline is None else deadline
-        job = _Job(
+        job = Job(
             (int(priority), due, next(self._order)), method, args, timeout,
             self._loop.create_future(),
         )  # fmt: skip
@@ -280,7 +149,7 @@ class WorkerPool:
                 self._queue.remove(job)
                 heapq.heapify(self._queue)
 
-    def _admit(self, job: _Job) -> None:
+    def _admit(self, job: Job) -> None:
         heapq.heappush(self._queue, job)
         if len(self._queue) <= self._max_queue:
             return
@@ -318,13 +187,13 @@ class WorkerPool:
         except RuntimeError:
             self._closed = True  # the loop is gone: nobody waits any more
 
-    def _on_ready(self, process: _Process, capabilities: Any) -> None:
+    def _on_ready(self, process: WorkerProcess, capabilities: Any) -> None:
         self.capabilities = capabilities
         self._free(process)
         if not self._ready.done():
             self._ready.set_result(None)
 
-    def _free(self, process: _Process) -> None:
+    def _free(self, process: WorkerProcess) -> None:
         process.current = None
         if timer := self._timers.pop(process, None):
             timer.cancel()
@@ -333,7 +202,7 @@ class WorkerPool:
         self._dispatch()
 
     def _on_answer(
-        self, process: _Process, job: _Job, kind: str, value: Any, seconds: float
+        self, process: WorkerProcess, job: Job, kind: str, value: Any, seconds: float
     ) -> None:
         self.stats.calls += 1
         self.stats.busy_seconds += seconds
@@ -346,7 +215,7 @@ class WorkerPool:
                 job.done.set_result(value)
         self._free(process)
 
-    def _on_hang(self, process: _Process, job: _Job) -> None:
+    def _on_hang(self, process: WorkerProcess, job: Job) -> None:
         self._timers.pop(process, None)
         if not job.done.done():
             job.done.set_exception(
@@ -354,7 +223,7 @@ class WorkerPool:
             )
         process.kill()
 
-    def _on_death(self, process: _Process, failures: int) -> None:
+    def _on_death(self, process: WorkerProcess, failures: int) -> None:
         job, process.current = process.current, None
         if timer := self._timers.pop(process, None):
             timer.cancel()
@@ -366,7 +235,7 @@ class WorkerPool:
             job.done.set_exception(
                 WorkerError("worker_died", f"The {self.name} process died; a new one is starting.")
             )
-        if failures >= len(_BACKOFF) and not self._ready.done():
+        if failures >= len(BACKOFF) and not self._ready.done():
             self._on_broken(
                 process,
                 WorkerError(
@@ -374,7 +243,7 @@ class WorkerPool:
                 ),
             )
 
-    def _on_broken(self, process: _Process, error: BabbleFishError) -> None:
+    def _on_broken(self, process: WorkerProcess, error: BabbleFishError) -> None:
         """The stage cannot be built: starting again would not help."""
         if not self._ready.done():
             self._ready.set_exception(error)

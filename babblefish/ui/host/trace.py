@@ -31,7 +31,10 @@ _SECONDS = 1.0
 _MAX_SHOWN = 100
 _GOOD_MS, _FAIR_MS = 1200, 2000
 """to the first translated sound: what we aim at, at the median and at the worst"""
-_OUTCOMES = {"spoken": "spoken", "captioned": "captions only", "empty": "no speech"}
+_OUTCOMES = {
+    "spoken": "spoken", "spoken plainly": "plain voice", "captioned": "captions only",
+    "empty": "no speech",
+}  # fmt: skip
 
 
 @dataclass

@@ -1,0 +1,183 @@
+"""Says a translation clause by clause: in the speaker's own voice, or plainly where that would be
+late or fails.
+
+Natural voices cost half a core or more for every second that they speak. When several people talk
+at once on a small machine, what they owe grows, and soon everybody hears the past. The plain voice
+costs nothing, so whoever would have to wait too long is spoken for by it; the own voice returns as
+soon as it keeps up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+
+from babblefish.engine import clauses
+from babblefish.engine.clauses import Clause
+from babblefish.engine.foresight import Foreseen, Foresight
+from babblefish.engine.stages import PLAYOUT_RATE
+from babblefish.engine.voices import similar
+from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.errors import BabbleFishError, SynthesisError
+from babblefish.protocol import Audio, Speech
+
+if TYPE_CHECKING:
+    from babblefish.engine.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+PLAIN_AFTER_S = 4.0
+"""a translation whose first sound would come this many seconds after its speech is said plainly"""
+_OWN_VOICE_TRIES_S = 1.5
+"""the own voice gets at least this much time for the first clause, once it was chosen"""
+_SECONDS_PER_CHARACTER = 0.6
+"""speech slower than this is a synthesiser gone wrong; CJK characters are whole syllables"""
+
+
+def checked_speech(samples: Any, text: str, speed: float) -> np.ndarray:
+    """(n,) float32 that is plausibly ``text`` spoken, else SynthesisError("bad_output")."""
+    longest = (4.0 + _SECONDS_PER_CHARACTER * len(text)) / speed * PLAYOUT_RATE
+    if (
+        isinstance(samples, np.ndarray)
+        and samples.ndim == 1
+        and np.issubdtype(samples.dtype, np.floating)
+        and len(samples) <= longest
+        and bool(np.isfinite(samples).all())
+    ):
+        return samples.astype(np.float32, copy=False)
+    raise SynthesisError("bad_output", "The voice returned something that is no speech.")
+
+
+class Speaking:
+    """One utterance into one language."""
+
+    def __init__(
+        self, engine: Engine, utterance: str, language: str, voice: str,
+        pace: Callable[[], float | None], priority: Priority,
+    ) -> None:  # fmt: skip
+        """voice, pace: as in ``Engine.process``."""
+        self._engine, self._utterance = engine, utterance
+        self._language, self._voice, self._own_voice = language, voice, voice
+        self._pace, self._priority = pace, priority
+        self._pool = engine.synthesiser(language)
+        self._heard_until: float | None = None
+        """when what was said so far will have been heard"""
+
+    async def say(
+        self, text: str, foresight: Foresight | None, elapsed: float
+    ) -> AsyncIterator[Speech]:
+        """The clauses of ``text`` as they are ready; nothing more once nobody waits for it.
+
+        elapsed: seconds since work on the utterance began, about where its speech ended.
+        Raises BabbleFishError when no voice can.
+        """
+        if self._pool is None:
+            return
+        own = self._engine.backlog(self._pool)
+        foreseen = foresight.find(text, self._language, self._voice) if foresight else None
+        parts = foreseen[1] if foreseen else clauses.split(text, self._language)
+        expected = elapsed + own.wait(sum(map(_seconds, parts[:1])))
+        if self._is_live and foreseen is None and expected > PLAIN_AFTER_S:
+            self._turn_plain()
+        owed = 0.0 if self._is_plain else sum(map(_seconds, parts))
+        with own.promise(owed) as promise:
+            for number, clause in enumerate(parts):
+                speed = self._pace()
+                if speed is None:
+                    return
+                if number == 0:
+                    early = foreseen[0] if foreseen else None
+                    samples, speed = await self._begin(clause, speed, early, elapsed)
+                else:
+                    samples = await self._synthesise(clause, speed)
+                promise.keep(_seconds(clause))
+                yield self._speech(number, clause, samples, speed, number == len(parts) - 1)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._priority is Priority.NOW
+
+    @property
+    def _plain(self) -> WorkerPool | None:
+        """A plainer voice than the one in use."""
+        plain = self._engine.plain_synthesiser(self._language)
+        return None if plain is self._pool else plain
+
+    @property
+    def _is_plain(self) -> bool:
+        return self._voice != self._own_voice
+
+    def _speech(
+        self, number: int, clause: Clause, samples: np.ndarray, speed: float, last: bool
+    ) -> Speech:
+        if not last:
+            pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
+            samples = np.concatenate([samples, pause])
+        now = time.monotonic()
+        self._heard_until = max(self._heard_until or now, now) + len(samples) / PLAYOUT_RATE
+        return Speech(
+            self._utterance, self._language, number, clause.text, Audio(samples, PLAYOUT_RATE),
+            self._voice, last, self._is_plain,
+        )  # fmt: skip
+
+    async def _begin(
+        self, clause: Clause, speed: float, foreseen: Foreseen | None, elapsed: float
+    ) -> tuple[np.ndarray, float]:
+        """The first clause and its speed: in the own voice while it is not too late for that."""
+        patience = max(_OWN_VOICE_TRIES_S, PLAIN_AFTER_S - elapsed)
+        plainer = self._is_live and self._plain is not None
+        try:
+            async with asyncio.timeout(patience if plainer else None):
+                if foreseen and (samples := await _spoken_before(foreseen)) is not None:
+                    return samples, foreseen.speed
+                return await self._synthesise(clause, speed), speed
+        except TimeoutError:
+            self._turn_plain()
+            return await self._synthesise(clause, speed), speed
+
+    async def _synthesise(self, clause: Clause, speed: float) -> np.ndarray:
+        """Plainly, from here on, if the own voice fails."""
+        try:
+            return await self._call(clause, speed)
+        except BabbleFishError as error:
+            if not self._turn_plain():
+                raise
+            log.warning("a voice failed; speaking plainly", code=error.code)
+            return await self._call(clause, speed)
+
+    async def _call(self, clause: Clause, speed: float) -> np.ndarray:
+        pool = self._pool
+        assert pool is not None
+        with self._engine.backlog(pool).work(_seconds(clause)):
+            raw = await pool.call(
+                "synthesise", clause.text, self._language, self._voice, speed,
+                priority=self._priority, deadline=self._heard_until,
+            )  # fmt: skip
+        return checked_speech(raw, clause.text, speed)
+
+    def _turn_plain(self) -> bool:
+        """Whether there is a plain voice that is not in use already."""
+        plain = self._plain
+        if plain is None:
+            return False
+        self._pool = plain
+        self._voice = similar(self._own_voice, plain.capabilities.voices[self._language])
+        return True
+
+
+def _seconds(clause: Clause) -> float:
+    return clauses.seconds(clause.text)
+
+
+async def _spoken_before(foreseen: Foreseen) -> np.ndarray | None:
+    """What was spoken in advance; None if that failed, and it has to be said now."""
+    try:
+        raw = await asyncio.shield(foreseen.speech)
+        return checked_speech(raw, foreseen.text, foreseen.speed)
+    except BabbleFishError:
+        return None
