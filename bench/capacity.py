@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,6 +19,9 @@ from bench.clips import Clip
 from bench.conversation import PATIENCE_S, Observation, Turn, observe, speak, take_turn
 from bench.measures import growth_per_minute, ratio, summary
 from bench.server import Meter, RoomLink
+
+Trace = Callable[[], dict[str, dict[str, Any]]]
+"""utterance → row of the host's live trace"""
 
 _PAUSE_S = 2.5
 """between the utterances of one of several speakers"""
@@ -70,29 +74,30 @@ async def _audience(
 
 
 async def participants(
-    base: str, link: RoomLink, meter: Meter, speaking: Sequence[Sequence[Clip]], number: int,
-    seconds: float, in_turns: bool, report: Callable[[str], None],
+    base: str, link: RoomLink, meter: Meter, trace: Trace, speaking: Sequence[Sequence[Clip]],
+    number: int, seconds: float, in_turns: bool, report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """``number`` people with microphones in one room, of whom one a list of clips talks: in turns,
     as in a conversation that waits for nobody, or all at once.
 
     The people who do not talk hear the languages of those who do, in turn; so each utterance is
-    wanted in the languages of all other speakers.
+    wanted in the languages of all other speakers. trace: asks the host's page for its trace.
     """
-    return await _crowd(base, [link], meter, speaking, number, seconds, report, in_turns)
+    return await _crowd(base, [link], meter, trace, speaking, number, seconds, report, in_turns)
 
 
 async def rooms(
-    base: str, links: Sequence[RoomLink], meter: Meter, speaking: Sequence[Sequence[Clip]],
-    seconds: float, report: Callable[[str], None],
+    base: str, links: Sequence[RoomLink], meter: Meter, trace: Trace,
+    speaking: Sequence[Sequence[Clip]], seconds: float, report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """In each room, one person talks and one listens; the rooms take the lists in turn."""
-    return await _crowd(base, links, meter, speaking, 2, seconds, report)
+    return await _crowd(base, links, meter, trace, speaking, 2, seconds, report)
 
 
 async def _crowd(
-    base: str, links: Sequence[RoomLink], meter: Meter, speaking: Sequence[Sequence[Clip]],
-    number: int, seconds: float, report: Callable[[str], None], in_turns: bool = False,
+    base: str, links: Sequence[RoomLink], meter: Meter, trace: Trace,
+    speaking: Sequence[Sequence[Clip]], number: int, seconds: float,
+    report: Callable[[str], None], in_turns: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """``number`` people in each room. In a single room, each list of clips has its speaker."""
     languages = [clips[0].language for clips in speaking]
@@ -121,7 +126,7 @@ async def _crowd(
         usage = meter.since(mark)
         seen = [sight for room in people for sight in _heard(turns, room)]
         late = max(phone.latest for room in people for phone in room)
-    figures = _lag(seen)
+    figures = _lag(seen) | _voices(seen, trace())
     report(
         f"{len(links)} room(s) of {number}, {len(talkers)} talking: sound after "
         f"{figures['speech_end_to_audio_s']['p50']} s, growing "
@@ -190,6 +195,18 @@ def _lag(seen: Sequence[Observation]) -> dict[str, Any]:
         "lag_growth_s_per_minute": growth_per_minute(
             [moment for moment, _ in delays], [delay for _, delay in delays]
         ),
+        "speech_end_to_caption_s": summary(o.to_caption for o in seen),
         "unheard": sum(o.playing_at is None for o in seen),
+        "uncaptioned": sum(o.caption_at is None for o in seen),
         "expected": len(seen),
+    }
+
+
+def _voices(seen: Sequence[Observation], trace: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """How many utterances were spoken, and how many of them by the plain voice."""
+    utterances = {caption.utterance for o in seen for caption in o.captions}
+    outcomes = Counter(trace[u]["outcome"] for u in utterances if u in trace)
+    return {
+        "spoken": outcomes["spoken"] + outcomes["spoken plainly"],
+        "plainly": outcomes["spoken plainly"],
     }

@@ -5,7 +5,6 @@ Works the pages that a host works, by the requests that a browser makes. Knows n
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from types import TracebackType
@@ -54,9 +53,8 @@ class Host:
         """Press "Create room"; the link is read off the panel that appears."""
         session = secrets.token_hex(6)
         job = {"data": self._form(name), "fn_index": self._button["id"], "session_hash": session}
-        self._http.post("/admin/gradio_api/queue/join", json=job).raise_for_status()
-        shown = json.dumps(self._answer(session))
-        found = re.search(r"/r/(\w+)#t=([\w-]+)", shown)
+        shown = self._http.post("/admin/gradio_api/run/predict", json=job).raise_for_status()
+        found = re.search(r"/r/(\w+)#t=([\w-]+)", shown.text)
         if found is None:
             raise HostFailed("The host's page shows no link after creating a room.")
         return RoomLink(found[1], found[2])
@@ -74,13 +72,3 @@ class Host:
     def _form(self, name: str) -> list[Any]:
         """The name, then what the other fields of the form hold by themselves."""
         return [name, *([None] * (len(self._button["inputs"]) - 1))]
-
-    def _answer(self, session: str) -> Any:
-        path = f"/admin/gradio_api/queue/data?session_hash={session}"
-        with self._http.stream("GET", path) as lines:
-            for line in lines.iter_lines():
-                if line.startswith("data:"):
-                    event = json.loads(line[5:])
-                    if event.get("msg") == "process_completed":
-                        return event["output"]
-        raise HostFailed("The host's page did not answer.")

@@ -120,7 +120,10 @@ def _facts(figures: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{label}: sound after, p95 s", people["speech_end_to_audio_s"]["p95"]
             yield f"{label}: growth, s a minute", people["lag_growth_s_per_minute"]
             yield f"{label}: CPU, % of one core", people["cpu_percent"]
+            yield f"{label}: final caption after, p95 s", people["speech_end_to_caption_s"]["p95"]
             yield f"{label}: unheard of {people['expected']}", people["unheard"]
+            yield f"{label}: without a final caption", people["uncaptioned"]
+            yield f"{label}: in the plain voice, of {people['spoken']}", people["plainly"]
 
 
 _CROWDS = (

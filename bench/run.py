@@ -191,13 +191,17 @@ class Bench:
             "participants": self._attempt(
                 "ten people, two talking",
                 lambda: asyncio.run(
-                    capacity.participants(*place, meter, (fr, en), 10, 90.0, True, self._say)
+                    capacity.participants(
+                        *place, meter, host.trace, (fr, en), 10, 90.0, True, self._say
+                    )
                 ),
             ),
             "at_once": self._attempt(
                 "ten people, two talking at the same time",
                 lambda: asyncio.run(
-                    capacity.participants(*place, meter, (fr, en), 10, 60.0, False, self._say)
+                    capacity.participants(
+                        *place, meter, host.trace, (fr, en), 10, 60.0, False, self._say
+                    )
                 ),
             ),
             "rooms": self._attempt(
@@ -207,6 +211,7 @@ class Bench:
                         server.base,
                         [server.link, host.create_room("Second"), host.create_room("Third")],
                         meter,
+                        host.trace,
                         (es, en),
                         40.0,
                         self._say,
