@@ -111,6 +111,7 @@ async def test_who_would_be_late_is_spoken_for_plainly_and_the_own_voice_returns
         after = await said(engine, utterance(2))
     assert late[-1].last and {c.plain for c in late} == {True}
     assert " ".join(c.text for c in late) == " ".join(c.text for c in after), "nothing is left out"
+    assert len(late) < len(after), "in whole sentences, which costs no time"
     assert {c.voice for c in patient} == {"en-1"}, "a file has time"
     assert {c.voice for c in after} == {"en-1"}
 
