@@ -82,9 +82,9 @@ class Speaking:
         foreseen = foresight.find(text, self._language, self._voice) if foresight else None
         parts = foreseen[1] if foreseen else clauses.split(text, self._language)
         expected = elapsed + own.wait(sum(map(_seconds, parts[:1])))
-        if self._is_live and foreseen is None and expected > PLAIN_AFTER_S:
-            if self._turn_plain():  # it needs no head start, and sounds better in long clauses
-                parts = clauses.split(text, self._language, ahead=clauses.LONGEST_SECONDS)
+        late = self._is_live and foreseen is None and expected > PLAIN_AFTER_S
+        if late and self._turn_plain():  # it needs no head start, and long clauses sound better
+            parts = clauses.split(text, self._language, ahead=clauses.LONGEST_SECONDS)
         owed = 0.0 if self._is_plain else sum(map(_seconds, parts))
         with own.promise(owed) as promise:
             for number, clause in enumerate(parts):
