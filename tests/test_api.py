@@ -306,7 +306,7 @@ async def test_the_api_describes_itself_and_nothing_comes_from_outside():
             assert (await server.http.get(path)).status_code == 404
 
 
-def test_promise_20_no_undocumented_routes():
+async def test_promise_20_no_undocumented_routes():
     from tests.route_list import route_list
 
     assert route_list() == SNAPSHOT.read_text().splitlines(), (
