@@ -251,7 +251,9 @@ def test_errors_are_said_and_nothing_hangs(visitor: Visitor, server: HostServer)
         "() => { const f = document.querySelector('#bf-action textarea, #bf-action input');"
         " f.value = '{'; f.dispatchEvent(new Event('input', {bubbles: true})) }"
     )
-    expect(page.get_by_text("Reload this page: it is older than the server.")).to_be_visible()
+    notice = page.get_by_text("Reload this page: it is older than the server.")
+    expect(notice).to_be_visible()
+    expect(notice).to_have_count(0, timeout=12_000)
 
 
 def test_promise_22_hostile_names_are_inert(visitor: Visitor, server: HostServer) -> None:

@@ -7,6 +7,7 @@ changed since the last answer is sent. Knows no sound, no peer connections.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ QUIETLY = {"show_progress": "hidden", "show_api": False, "queue": False}
 """For events whose answer is immediate: no veil over what they update, and each answered in its
 own request. Gradio's queue may end the stream of answers just as another event joins it; the page
 then waits for that event for ever."""
+_NOTICE_SECONDS = 8.0
 _MAX_ACTION = 500
 """characters of one message from host.js"""
 
@@ -40,13 +42,20 @@ class Screen:
     """room code, empty: none"""
     shown: dict[str, Any] = field(default_factory=dict)
     """part of the page → what was last sent"""
-    notice: str = ""
-    """HTML of what was last said to the host"""
-    notices: int = 0
+    _notice: str = ""
+    _notices: int = 0
+    _said_at: float = 0.0
 
     def say(self, text: str, problem: bool = False) -> None:
-        self.notices += 1
-        self.notice = views.notice(text, self.notices, problem)
+        """Tell the host for a while."""
+        self._notices += 1
+        self._notice = views.notice(text, self._notices, problem)
+        self._said_at = time.monotonic()
+
+    @property
+    def notice(self) -> str:
+        """HTML of what was said last, empty once it is old."""
+        return self._notice if time.monotonic() - self._said_at < _NOTICE_SECONDS else ""
 
 
 class Desk:
