@@ -47,8 +47,8 @@ class TraceRow:
     total_ms: float | None
     """last voiced sample → first translated audio ready, None when nothing was spoken"""
     outcome: str
-    """"spoken", "spoken plainly" (the own voice would have been late), "captioned", "empty", or the
-    code of what went wrong"""
+    """"spoken", "spoken plainly" (the own voice was too late or failed), "captioned", "empty", or
+    the code of what went wrong"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ FRAME = 960
 FRAME_SECONDS = FRAME / RATE
 TIME_BASE = fractions.Fraction(1, RATE)
 BIT_RATE = 48_000
+"""bit/s of what phones are sent"""
 SILENT_PACKET = b"\xf8\xff\xfe"
 """20 ms of digital silence as mono Opus, in the mode ``OpusEncoder`` uses"""
 
