@@ -221,10 +221,11 @@ class Engine:
         """People who speak and hear these languages have met: load in the background what
         translating between them takes, so that the first sentence need not wait for it."""
         for source, target in itertools.product(set(spoken), set(heard)):
-            route = self.route(source, target) if source != target else None
-            pair = (route.through or source, target) if route else ("", "")
-            if route and (route.kind == "text" or route.through) and self.translates_text(*pair):
-                task = asyncio.create_task(self._prepare(*pair), name=f"prepare {pair}")
+            route = self.route(source, target)
+            text_from = source if route and route.kind == "text" else route and route.through
+            if text_from and self.translates_text(text_from, target):
+                name = f"prepare {text_from} {target}"
+                task = asyncio.create_task(self._prepare(text_from, target), name=name)
                 self._preparing.add(task)
                 task.add_done_callback(self._preparing.discard)
 
