@@ -141,10 +141,10 @@ def file_transcripts(settings: Settings, clips: Sequence[Clip]) -> list[str]:
 
 async def _file_transcripts(settings: Settings, clips: Sequence[Clip]) -> list[str]:
     from babblefish.engine.engine import Engine
-    from babblefish.engine.profiles import choose
+    from babblefish.engine.profiles import choose, without_drafts
     from babblefish.ui.files import interpret_file
 
-    engine, found = Engine(choose(settings)), []
+    engine, found = Engine(without_drafts(choose(settings))), []
     await engine.start()
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -224,6 +224,7 @@ class Session:
             case Discarded():
                 self._audience.speaking(self.member, False)
                 self._drop_attempt()
+                self._drop_draft()
                 self._retract()
 
     @property
@@ -239,6 +240,7 @@ class Session:
 
     def _end(self, utterance: Utterance, forced: bool) -> None:
         attempt, self._attempt = self._attempt, None
+        self._drop_draft()
         waited = 0.0 if forced else self._segmenter.position / SPEECH_RATE - utterance.end
         if attempt is not None and not attempt.covers(utterance):
             attempt.task.cancel()
@@ -253,6 +255,10 @@ class Session:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.task.cancel()
+
+    def _drop_draft(self) -> None:
+        if self._draft is not None:
+            self._draft.cancel()
 
     def _retract(self) -> None:
         if self._drafted:
@@ -278,6 +284,8 @@ class Session:
         except BabbleFishError as error:
             log.info("no partial caption", code=error.code)
             return
+        if self._attempt is not None and self._attempt.heard_all:
+            return  # more is shown already
         self.show_draft(transcript, translations)
         if foresight is None or self._attempt is not None or self._engine.strain >= strain.BUSY:
             return  # nothing may slow down what may be the whole utterance
@@ -300,6 +308,11 @@ class _Attempt:
         self._print: np.ndarray | None = None
         self._transcript: Transcript | None = None
         self.task = asyncio.create_task(self._run(), name="attempt")
+
+    @property
+    def heard_all(self) -> bool:
+        """Whether its transcript is there."""
+        return self._transcript is not None
 
     def covers(self, utterance: Utterance) -> bool:
         return (self.utterance.id, self.utterance.start, self.utterance.end) == (

@@ -20,18 +20,21 @@ SPEEDUP = 4
 
 
 def fake_profile(
-    voice_delay: float = 0.0, plain_voice: bool = False, **recogniser_options
-) -> Profile:
-    """voice_delay: seconds that a clause takes."""
+    voice_delay: float = 0.0, plain_voice: bool = False, draft_delay: float | None = None,
+    **recogniser_options,
+) -> Profile:  # fmt: skip
+    """voice_delay: seconds that a clause takes. draft_delay: seconds that a partial caption takes
+    a recogniser of its own; None: there is none."""
 
     def plan(name: str, **options) -> StagePlan:
         return StagePlan(StageSpec(f"tests.fake_stages:{name}", options), nice=0)
 
     plain = [plan("PlainSynthesiser")] if plain_voice else []
+    drafter = None if draft_delay is None else plan("ToneRecogniser", delay=draft_delay)
     return Profile(
         "fake", plan("EnergyVad"), plan("ToneRecogniser", **recogniser_options),
         plan("TagTranslator"), (plan("ToneSynthesiser", delay=voice_delay), *plain),
-        plan("ToneEncoder"),
+        plan("ToneEncoder"), drafter,
     )  # fmt: skip
 
 

@@ -123,6 +123,16 @@ async def test_drafts_are_translated_as_text_and_never_final(engine):
     assert [(t.language, t.final) for t in translations] == [("en", False)]
 
 
+async def test_a_drafter_leaves_the_recogniser_to_what_is_final():
+    async with fake_engine(delay=0.4, draft_delay=0.0) as engine:
+        final = asyncio.create_task(process(engine, utterance(), {"en": None}))
+        await asyncio.sleep(0.05)
+        transcript, _ = await engine.draft(utterance(), ["en"])
+        assert transcript.text.startswith("said 400") and not final.done()
+        assert [type(m) for m in await final] == [Transcript, Translation, Trace]
+        assert engine.recogniser.stats.calls == 1
+
+
 async def test_speech_follows_the_pace_asked_for(engine):
     lengths = []
     for speed in (1.0, 1.25):

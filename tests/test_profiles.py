@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from babblefish.engine.profiles import choose, installed_profile, plan_threads
+from babblefish.engine.profiles import choose, installed_profile, plan_threads, without_drafts
 from babblefish.errors import SettingsError, WeightsError
 from babblefish.settings import Settings, load_settings
 
@@ -26,6 +26,13 @@ def test_threads_are_shared_out_for_any_machine():
     assert big.recognisers * big.recogniser_threads == 32
     totals = [plan_threads(c).synthesisers * plan_threads(c).synthesiser_threads for c in (8, 32)]
     assert all(a < b for a, b in itertools.pairwise(totals))
+
+
+def test_nothing_delays_the_transcript_that_all_else_waits_for():
+    profile = choose(Settings())
+    others = (profile.speaker_encoder, profile.drafter, *profile.synthesisers)
+    assert all(plan.nice > profile.recogniser.nice + 5 for plan in others if plan)
+    assert profile.drafter and without_drafts(profile).drafter is None
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones():

@@ -53,13 +53,15 @@ def test_transcribes_each_language_and_finds_it(whisper, clips):
         assert result.language_probability > 0.5
 
 
-def test_a_draft_can_be_given_up_and_what_is_final_cannot(whisper, clips, monkeypatch):
-    clip = clips[0]
+@pytest.mark.parametrize("draft", [True, False])
+def test_a_transcription_can_be_given_up(whisper, clips, monkeypatch, draft):
+    request = RecognitionRequest(clips[0].language, draft=draft)
     monkeypatch.setattr(interruption, "_asked", True)
     with pytest.raises(WorkerError) as error:
-        whisper.transcribe(clip.samples, RecognitionRequest(clip.language, draft=True))
+        whisper.transcribe(clips[0].samples, request)
     assert error.value.code == "superseded"
-    assert whisper.transcribe(clip.samples, RecognitionRequest(clip.language)).text
+    interruption.reset()
+    assert whisper.transcribe(clips[0].samples, request).text
 
 
 def test_identifies_an_undeclared_language(whisper, clips):

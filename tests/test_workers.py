@@ -89,6 +89,14 @@ async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(poo
     assert pool.stats.restarts == 0
 
 
+async def test_a_running_job_that_is_cancelled_is_given_up(pool):
+    running = asyncio.create_task(pool.call("until_interrupted", 5.0))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    assert await asyncio.wait_for(pool.call("echo", "now"), 2.0) == "now"
+    assert running.cancelled() and pool.stats.restarts == 0
+
+
 async def test_promise_8_a_full_queue_drops_the_least_valuable(pool):
     running = asyncio.create_task(pool.call("sleep", 0.3))
     await asyncio.sleep(0.05)

@@ -27,6 +27,9 @@ from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
 
+_DRAFT_TIMEOUT_S = 60.0
+"""a partial caption has the cores only while nothing else wants them"""
+
 
 class Engine:
     """All methods are for one event loop. ``start`` before anything else."""
@@ -40,6 +43,7 @@ class Engine:
             _pool(f"synthesiser-{i}", plan) for i, plan in enumerate(profile.synthesisers)
         ]
         self.speaker_encoder = _pool("speaker", profile.speaker_encoder)
+        self._drafter = _pool("drafter", profile.drafter) if profile.drafter else None
         self._vad = _pool("vad", profile.vad)
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
@@ -48,8 +52,10 @@ class Engine:
 
     @property
     def pools(self) -> list[WorkerPool]:
-        text = [self.translator] if self.translator else []
-        return [self._vad, self.recogniser, *text, *self.synthesisers, self.speaker_encoder]
+        optional = [pool for pool in (self.translator, self._drafter) if pool]
+        return [
+            self._vad, self.recogniser, *optional, *self.synthesisers, self.speaker_encoder,
+        ]  # fmt: skip
 
     @property
     def strain(self) -> float:
@@ -177,9 +183,10 @@ class Engine:
         """
         wanted = tuple(targets)
         request = translations.request(self, utterance, wanted, draft=True)
-        raw = await self.recogniser.call(
-            "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT
-        )
+        raw = await (self._drafter or self.recogniser).call(
+            "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT,
+            timeout=_DRAFT_TIMEOUT_S,
+        )  # fmt: skip
         heard = checked_recognition(raw)
         transcript = Transcript(
             utterance.id, heard.text, heard.language, heard.language_probability,

@@ -1,4 +1,5 @@
-"""Lets a worker process give up a job nobody would miss when something urgent waits behind it.
+"""Lets a worker process give up a job that nobody waits for any more, or nobody would miss when
+something urgent waits behind it.
 
 The pool sends a signal; a stage that may be given up calls ``check`` now and then. What cannot be
 given up never calls it, and is never interrupted.

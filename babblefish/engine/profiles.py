@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
-_RECOGNITION_NICE, _SYNTHESIS_NICE = 4, 5
-"""where both want a core: clauses spoken in advance must not delay what they wait for"""
+_NICE = {"vad": 1, "translation": 3, "recognition": 4, "speakers": 15, "drafts": 15, "voices": 19}
+"""who gets a core that several want: neither a clause spoken in advance, nor a voiceprint, nor a
+partial caption may delay the transcript that everything else waits for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Profile:
     synthesisers: tuple[StagePlan, ...]
     """best first: a language is spoken by the first that knows it"""
     speaker_encoder: StagePlan
+    drafter: StagePlan | None = None
+    """a second recogniser, for partial captions; None where its weights are too large to be
+    loaded twice, and the recogniser makes them when it is free"""
     cores: int = 1
     """what the plan was made for"""
 
@@ -89,35 +93,41 @@ def compact(weights_dir: Path, cores: int) -> Profile:
     """Whisper base, Apertium, Kokoro and espeak-ng, GE2E: all from package registries."""
     threads = plan_threads(cores)
 
-    def plan(factory: str, processes: int, count: int, nice: int = 5, **options) -> StagePlan:
+    def plan(work: str, factory: str, processes: int = 1, count: int = 1, **options) -> StagePlan:
         spec = StageSpec(f"babblefish.engine.{factory}", options)
-        return StagePlan(spec, processes, count, nice)
+        return StagePlan(spec, processes, count, _NICE[work])
 
     weights: dict[str, Any] = {"weights_dir": weights_dir}
+    recogniser = ("whisper:WhisperRecogniser", threads.recognisers, threads.recogniser_threads)
     recogniser_options = {**weights, "threads": threads.recogniser_threads}
     voice_options = {**weights, "threads": threads.synthesiser_threads}
     return Profile(
         name="compact",
-        vad=plan("vad:SileroVad", 1, 1, nice=1, **weights),
-        recogniser=plan(
-            "whisper:WhisperRecogniser", threads.recognisers, threads.recogniser_threads,
-            nice=_RECOGNITION_NICE, **recogniser_options,
-        ),
-        translator=plan("apertium:ApertiumTranslator", 1, 1, nice=3),
+        vad=plan("vad", "vad:SileroVad", **weights),
+        recogniser=plan("recognition", *recogniser, **recogniser_options),
+        translator=plan("translation", "apertium:ApertiumTranslator"),
         synthesisers=(
             plan(
-                "kokoro:KokoroSynthesiser", threads.synthesisers, threads.synthesiser_threads,
-                nice=_SYNTHESIS_NICE, **voice_options,
+                "voices", "kokoro:KokoroSynthesiser", threads.synthesisers,
+                threads.synthesiser_threads, **voice_options,
             ),
-            plan("espeak:EspeakSynthesiser", 1, 1),
+            plan("voices", "espeak:EspeakSynthesiser"),
         ),
-        speaker_encoder=plan("speakers:Ge2eEncoder", 1, threads.speaker_threads, **weights),
+        speaker_encoder=plan(
+            "speakers", "speakers:Ge2eEncoder", 1, threads.speaker_threads, **weights
+        ),
+        drafter=plan("drafts", *recogniser, **recogniser_options),
         cores=cores,
     )  # fmt: skip
 
 
 PROFILES: dict[str, Callable[[Path, int], Profile]] = {"compact": compact}
 """Best last: ``auto`` takes the last one whose weights are installed."""
+
+
+def without_drafts(profile: Profile) -> Profile:
+    """For files: nobody reads partial captions of them."""
+    return replace(profile, drafter=None)
 
 
 def choose(settings: Settings) -> Profile:

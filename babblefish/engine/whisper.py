@@ -55,8 +55,8 @@ _QUIET_DB = -32.0
 """dBFS; speech below this is amplified"""
 _TRANSLATED_DRAFT = 1.2
 """seconds from which a draft is translated too; the first look at a sentence must be quick"""
-_POLL_S = 0.004
-"""how often a draft looks whether it should be given up"""
+_POLL_S = 0.002
+"""how often decoding looks whether it should be given up"""
 _CONTEXT_TOKENS = 100
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
@@ -232,9 +232,10 @@ class _Listening:
         padded = np.full((1, features.shape[0], window), features.min(), np.float32)
         used = min(features.shape[1], window)
         padded[0, :, :used] = features[:, :used]
-        if self._request.draft:
-            interruption.check()
-        return self._of._encoder.encode(ctranslate2.StorageView.from_array(padded))
+        interruption.check()
+        encoded = self._of._encoder.encode(ctranslate2.StorageView.from_array(padded))
+        interruption.check()
+        return encoded
 
     def _identify(self, encoded) -> tuple[str, float]:
         """The language spoken: what was heard weighed against what was declared."""
@@ -269,7 +270,7 @@ class _Listening:
 
     def _finish(self, job, language: str) -> _Decoded:
         """``language``: that of the text."""
-        while self._request.draft and not job.done():
+        while not job.done():
             interruption.check()
             time.sleep(_POLL_S)
         result = job.result()

@@ -126,8 +126,8 @@ class WorkerPool:
         timeout: seconds of work (not of waiting) after which the process counts as hung.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
         "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded".
-        Cancelling takes the job out of the queue; one that already runs is finished and its
-        answer dropped.
+        Cancelling takes the job out of the queue; one that already runs is given up if the stage
+        can (see ``interruption``), else finished and its answer dropped.
         """
         if self._broken is not None:
             raise self._broken
@@ -148,6 +148,8 @@ class WorkerPool:
             if job in self._queue:
                 self._queue.remove(job)
                 heapq.heapify(self._queue)
+            elif job.done.cancelled():
+                self._interrupt(job)
 
     def _admit(self, job: Job) -> None:
         heapq.heappush(self._queue, job)
@@ -173,12 +175,21 @@ class WorkerPool:
 
     def _interrupt_draft(self) -> None:
         """Something urgent has to wait: let one process give up a draft, if any makes one."""
+        drafts = (
+            process.current
+            for process in self._processes
+            if process.current and process.current.key[0] == Priority.DRAFT
+        )
+        for job in drafts:
+            if not job.interrupted:
+                self._interrupt(job)
+                return
+
+    def _interrupt(self, job: Job) -> None:
         for process in self._processes:
-            job = process.current
-            if job and job.key[0] == Priority.DRAFT and not job.interrupted:
+            if process.current is job:
                 job.interrupted = True
                 process.interrupt()
-                return
 
     def _post(self, callback: Any, *args: Any) -> None:
         """Run ``callback`` on the event loop; called from the processes' threads."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from babblefish.engine.engine import Engine
-from babblefish.engine.profiles import installed_profile
+from babblefish.engine.profiles import installed_profile, without_drafts
 from babblefish.settings import Settings
 from babblefish.ui.files import interpret_file
 
@@ -18,7 +18,7 @@ async def translate(
     settings: Settings, path: Path, source: str | None, targets: Sequence[str], out: Path
 ) -> None:
     """Raises BabbleFishError for whatever cannot be done."""
-    engine = Engine(installed_profile(settings))
+    engine = Engine(without_drafts(installed_profile(settings)))
     print("Loading models…", file=sys.stderr)
     await engine.start()
     try:
