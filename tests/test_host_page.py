@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import csv
-import io
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import zxingcpp
-from axe_playwright_python.sync_playwright import Axe
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.fakes_hub import trace
+from tests.host_browser import (
+    PHONE,
+    Visitor,
+    close_rooms,
+    decode,
+    join,
+    newest,
+    shoot,
+    until,
+)
 from tests.host_server import HostServer, host_server
+from tests.web_browser import SHOTS, check_accessible, launch
 
-SHOTS = Path(__file__).parent / "e2e" / "shots"
 HOSTILE = "<script>window.hacked=1</script>"
 IMAGE = '<img src=x onerror="window.hacked=1">'
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "These tests need Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
-        )
+        chromium = launch(playwright)
         yield chromium
         chromium.close()
 
@@ -43,39 +40,6 @@ def browser() -> Iterator[Browser]:
 def server() -> Iterator[HostServer]:
     with host_server() as running:
         yield running
-
-
-class Visitor:
-    """A signed-in browser, which notes what leaves the server's origin and what goes wrong."""
-
-    def __init__(self, browser: Browser, server: HostServer, **options: Any) -> None:
-        self.server = server
-        self.context = browser.new_context(**{"viewport": DESKTOP, **options})
-        self.outside: list[str] = []
-        self.problems: list[str] = []
-        self.page = self.open()
-
-    def open(self) -> Page:
-        page = self.context.new_page()
-        page.on("request", self._on_request)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", self._on_console)
-        return page
-
-    def _on_request(self, request: Any) -> None:
-        if not request.url.startswith((self.server.base + "/", "data:", "blob:")):
-            self.outside.append(request.url)
-
-    def _on_console(self, message: Any) -> None:
-        if message.type == "error":
-            self.problems.append(message.text)
-
-    def sign_in(self) -> Page:
-        self.page.goto(f"{self.server.base}/admin")
-        self.page.get_by_label("Admin code").fill(self.server.codes[-1].lower())
-        self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
-        return self.page
 
 
 @pytest.fixture(scope="module")
@@ -97,31 +61,6 @@ def visitor(host: Visitor, server: HostServer) -> Iterator[Visitor]:
     assert host.outside == []
     problems, host.problems = host.problems, []
     assert [p for p in problems if "404" not in p] == []  # the projector of a closed room
-
-
-def close_rooms(server: HostServer) -> None:
-    for code in list(server.hub.rooms):
-        server.call(server.hub.close_room, code)
-
-
-def join(server: HostServer, name: str, speaks: str = "fr", connect: bool = True, **more: Any):
-    """Somebody in the newest room, with a connection that takes events and gives none."""
-    room = newest(server)
-    values = {"name": name, "speaks": speaks, "hears": "en", "microphone": True} | more
-    member = server.call(room.join, **values)
-    if connect:
-        server.call(lambda: member.attach(lambda event: None).__enter__())
-    return member
-
-
-def newest(server: HostServer):
-    return list(server.hub.rooms.values())[-1]
-
-
-def decode(page: Page, selector: str) -> str:
-    picture = Image.open(io.BytesIO(page.locator(selector).screenshot())).convert("L")
-    codes = zxingcpp.read_barcodes(np.asarray(picture))
-    return codes[0].text if codes else ""
 
 
 def test_a_room_from_creation_to_close(visitor: Visitor, server: HostServer) -> None:
@@ -209,14 +148,6 @@ def test_settings_act_on_the_room_and_follow_it(visitor: Visitor, server: HostSe
     assert room.settings.partial_captions is False
     server.call(room.set, lag_budget=20.0)
     expect(page.get_by_label("number input for Longest delay").first).to_have_value("20")
-
-
-def until(page: Page, condition) -> None:
-    for _ in range(100):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it did not happen within 5 seconds")
 
 
 @pytest.mark.timeout(240)
@@ -360,21 +291,6 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     visitor.context.close()
     close_rooms(server)
     assert visitor.outside == []
-
-
-def check_accessible(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == [], [(v["id"], v["nodes"][0]["html"]) for v in serious]
-
-
-def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> None:
-    for size in sizes:
-        kind = "phone" if size is PHONE else "desktop"
-        page.set_viewport_size(size)
-        page.wait_for_timeout(150)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
-        page.screenshot(path=SHOTS / f"{name}_{kind}.png", full_page=kind == "phone")
 
 
 def test_a_server_that_went_away_is_said_and_the_page_recovers(

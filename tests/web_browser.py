@@ -76,6 +76,13 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+def check_accessible(page: Page) -> None:
+    """axe finds nothing serious."""
+    found = Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert not serious, [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious]
+
+
 class PhonePage:
     """The page in one browser context, as one person uses it."""
 
@@ -169,9 +176,7 @@ class PhonePage:
         assert self.page.evaluate(wide) <= 0
 
     def check_accessible(self) -> None:
-        found = Axe().run(self.page).response["violations"]
-        serious = [v for v in found if v["impact"] in ("serious", "critical")]
-        assert not serious, [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious]
+        check_accessible(self.page)
 
 
 OpenPhone = Callable[..., PhonePage]
