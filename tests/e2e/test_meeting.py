@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 from babblefish.audio import rms
 from babblefish.engine.stages import RecognitionRequest
 from babblefish.engine.whisper import WhisperRecogniser
+from tests import read_aloud
 from tests.e2e.browsers import DESKTOP, EAR_RATE, browser, microphone
 from tests.e2e.real_server import RealServer
 
@@ -22,6 +23,11 @@ pytestmark = pytest.mark.timeout(400)
 def server(tmp_path_factory, weights_dir):
     with RealServer(tmp_path_factory.mktemp("data")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def speech(weights_dir):
+    return read_aloud.speech(weights_dir)
 
 
 @pytest.fixture(scope="module")
