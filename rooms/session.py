@@ -215,6 +215,7 @@ class Session:
             case Draft(start, end) if self._eager:
                 self._start_draft(self._cut(start, end, end))
             case Paused(start, end, voiced_end) if self._eager and not self._overloaded:
+                self._drop_draft()  # it would tell less, later
                 self._attempt = _Attempt(self, self._cut(start, end, voiced_end))
             case Resumed():
                 self._drop_attempt()
@@ -284,11 +285,9 @@ class Session:
         except BabbleFishError as error:
             log.info("no partial caption", code=error.code)
             return
-        if self._attempt is not None and self._attempt.heard_all:
-            return  # more is shown already
         self.show_draft(transcript, translations)
-        if foresight is None or self._attempt is not None or self._engine.strain >= strain.BUSY:
-            return  # nothing may slow down what may be the whole utterance
+        if foresight is None or self._engine.strain >= strain.BUSY:
+            return
         for translation in translations:
             foresight.expect(translation, voices)
 
@@ -308,11 +307,6 @@ class _Attempt:
         self._print: np.ndarray | None = None
         self._transcript: Transcript | None = None
         self.task = asyncio.create_task(self._run(), name="attempt")
-
-    @property
-    def heard_all(self) -> bool:
-        """Whether its transcript is there."""
-        return self._transcript is not None
 
     def covers(self, utterance: Utterance) -> bool:
         return (self.utterance.id, self.utterance.start, self.utterance.end) == (

@@ -17,7 +17,7 @@ from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
-_NICE = {"vad": 1, "translation": 3, "recognition": 4, "speakers": 15, "drafts": 15, "voices": 19}
+_NICE = {"vad": 1, "translation": 3, "recognition": 4, "speakers": 15, "drafts": 17, "voices": 15}
 """who gets a core that several want: neither a clause spoken in advance, nor a voiceprint, nor a
 partial caption may delay the transcript that everything else waits for"""
 
