@@ -30,8 +30,10 @@ def test_threads_are_shared_out_for_any_machine():
 
 def test_nothing_delays_the_transcript_that_all_else_waits_for():
     profile = choose(Settings())
-    others = (profile.speaker_encoder, profile.drafter, *profile.synthesisers)
+    own_voice, plain_voice = profile.synthesisers
+    others = (profile.speaker_encoder, profile.drafter, own_voice)
     assert all(plan.nice > profile.recogniser.nice + 5 for plan in others if plan)
+    assert own_voice.nice > plain_voice.nice > profile.recogniser.nice, "it speaks when late"
     assert profile.drafter and without_drafts(profile).drafter is None
 
 

@@ -17,9 +17,13 @@ from babblefish.engine.stages import StageSpec
 from babblefish.errors import SettingsError
 from babblefish.settings import Settings
 
-_NICE = {"vad": 1, "translation": 3, "recognition": 4, "speakers": 15, "drafts": 17, "voices": 15}
+_NICE = {
+    "vad": 1, "translation": 3, "recognition": 4, "plain voice": 5,
+    "voices": 15, "speakers": 15, "drafts": 17,
+}  # fmt: skip
 """who gets a core that several want: neither a clause spoken in advance, nor a voiceprint, nor a
-partial caption may delay the transcript that everything else waits for"""
+partial caption may delay the transcript that everything else waits for; the plain voice costs next
+to nothing and speaks where it is late already"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def compact(weights_dir: Path, cores: int) -> Profile:
                 "voices", "kokoro:KokoroSynthesiser", threads.synthesisers,
                 threads.synthesiser_threads, **voice_options,
             ),
-            plan("voices", "espeak:EspeakSynthesiser"),
+            plan("plain voice", "espeak:EspeakSynthesiser"),
         ),
         speaker_encoder=plan(
             "speakers", "speakers:Ge2eEncoder", 1, threads.speaker_threads, **weights

@@ -175,15 +175,10 @@ class WorkerPool:
 
     def _interrupt_draft(self) -> None:
         """Something urgent has to wait: let one process give up a draft, if any makes one."""
-        drafts = (
-            process.current
-            for process in self._processes
-            if process.current and process.current.key[0] == Priority.DRAFT
-        )
-        for job in drafts:
-            if not job.interrupted:
-                self._interrupt(job)
-                return
+        running = [process.current for process in self._processes if process.current]
+        drafts = [job for job in running if job.key[0] == Priority.DRAFT and not job.interrupted]
+        if drafts:
+            self._interrupt(drafts[0])
 
     def _interrupt(self, job: Job) -> None:
         for process in self._processes:
