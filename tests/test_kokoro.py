@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from kokoro_onnx.config import MAX_PHONEME_LENGTH
+from onnxruntime import OrtValue
 
 from babblefish.audio import resample
 from babblefish.engine import kokoro as module
@@ -179,9 +180,12 @@ class ScriptedSession:
         self.given: list[dict[str, np.ndarray]] = []
         self._answers = list(answers)
 
-    def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run_until_interrupted(
+        self, outputs: list[str], inputs: dict[str, np.ndarray]
+    ) -> list[OrtValue]:
         self.given.append(inputs)
-        return [self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]]
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return [OrtValue.ortvalue_from_numpy(answer)]
 
     @property
     def tokens(self) -> list[list[int]]:

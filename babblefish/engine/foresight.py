@@ -68,12 +68,16 @@ class Foresight:
 
     def find(self, text: str, language: str, voice: str) -> tuple[Foreseen, list[Clause]] | None:
         """The longest clause spoken in advance that ``text`` begins with, and all clauses of
-        ``text`` cut accordingly."""
-        for foreseen in sorted(self._foreseen.get(language, ()), key=lambda f: -len(f.text)):
+        ``text`` cut accordingly. Synthesis of the others is given up: it would delay this one."""
+        found = None
+        for foreseen in sorted(self._foreseen.pop(language, ()), key=lambda f: -len(f.text)):
             parts = clauses.split_after(text, foreseen.text, language)
-            if foreseen.voice == voice and parts:
-                return foreseen, parts
-        return None
+            if found is None and foreseen.voice == voice and parts:
+                found = foreseen, parts
+                self._foreseen[language] = [foreseen]
+            elif not foreseen.speech.done():
+                foreseen.speech.cancel()
+        return found
 
 
 def _beginning(text: str, language: str) -> str | None:

@@ -8,12 +8,15 @@ given up never calls it, and is never interrupted.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from babblefish.errors import WorkerError
 
 SIGNAL = signal.SIGUSR1
 
 _asked = False
+_stop: Callable[[], None] | None = None
+"""stops what the stage is waiting for"""
 
 
 def listen() -> None:
@@ -24,6 +27,14 @@ def listen() -> None:
 def _ask(*_: object) -> None:
     global _asked
     _asked = True
+    if _stop is not None:
+        _stop()
+
+
+def while_waiting(stop: Callable[[], None] | None) -> None:
+    """``stop`` is called when the job should be given up; None: there is nothing to stop."""
+    global _stop
+    _stop = stop
 
 
 def reset() -> None:

@@ -13,15 +13,15 @@ import math
 import os
 import re
 import tempfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from kokoro_onnx.chunker import split_phonemes
 from kokoro_onnx.config import DEFAULT_VOCAB, MAX_PHONEME_LENGTH
 
 from babblefish.audio import match_loudness, resample
+from babblefish.engine.onnx_session import OnnxSession
 from babblefish.engine.phonemes import Phonemiser
 from babblefish.engine.stages import PLAYOUT_RATE, SynthesiserCapabilities
 from babblefish.engine.voices import KOKORO_VOICES
@@ -67,7 +67,7 @@ class KokoroSynthesiser:
             raise WeightsError(
                 "broken", f"{folder} cannot be loaded. Delete it and run `make run` again."
             ) from error
-        self._windowed = any(i.name == _WINDOW_INPUT for i in self._session.get_inputs())
+        self._windowed = _WINDOW_INPUT in self._session.inputs
         self._phonemiser = Phonemiser()
         self._style = lru_cache(maxsize=64)(self._blend)
         self.capabilities = SynthesiserCapabilities(voices=KOKORO_VOICES, quality="good")
@@ -111,7 +111,8 @@ class KokoroSynthesiser:
         }
         if self._windowed:
             inputs[_WINDOW_INPUT] = np.array([_LEAD_FRAMES, letters[-1], _TAIL_FRAMES], np.int64)
-        samples = np.asarray(self._session.run(["audio"], inputs)[0], np.float32).ravel()
+        (audio,) = self._session.run_until_interrupted(["audio"], inputs)
+        samples = np.asarray(audio.numpy(), np.float32).ravel()
         longest = (2.0 + _SECONDS_PER_PHONEME * len(tokens)) / speed * RATE
         if len(samples) == 0 or len(samples) > longest or not np.isfinite(samples).all():
             raise SynthesisError("bad_audio", "Kokoro returned something that is no speech.")
@@ -169,32 +170,22 @@ def _dialect(language: str, voice: str) -> str:
     return "en-gb" if language == "en" and voice.startswith("b") else language
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path, threads: int) -> OnnxSession:
     """A session on the faster graph; on the plain one where that cannot be made."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    options.enable_mem_reuse = False  # planning it takes seconds, and it saves no time afterwards
+    start = partial(OnnxSession, threads=threads, reuse_memory=False)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     kept = path.with_name(f"model.fast-{_GRAPH_VERSION}-{digest[:16]}.onnx")
     if kept.is_file():
         with contextlib.suppress(Exception):  # damaged: made again below
-            return _start(kept, options)
+            return start(kept)
     with contextlib.suppress(Exception):  # not the graph we know: slower, but it speaks
         data = _faster(path)
-        session = _start(data, options)
+        session = start(data)
         with contextlib.suppress(OSError):  # a folder we may not write to, or a full disk
             _keep(data, kept)
         return session
-    return _start(path, options)
-
-
-def _start(
-    model: Path | bytes, options: onnxruntime.SessionOptions
-) -> onnxruntime.InferenceSession:
-    source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return start(path)
 
 
 def _faster(path: Path) -> bytes:

@@ -1,19 +1,18 @@
-"""Whisper on CTranslate2: speech to text, and speech to English text, from one encoding.
+"""Whisper: speech to text, and speech to English text, from one encoding.
 
 Most of what a short utterance costs with the usual wrappers is the encoder's fixed 30 s window
 and decoding again at rising temperatures. This module encodes just enough window for the clip,
-decodes once with a beam, and looks again through the full window only when the result is broken.
-It does not know where utterances start or end, nor how text is translated.
+finds the language, decodes transcript and translation together, once and with a beam, and looks
+again through the full window only when the result is broken. It does not know where utterances
+start or end, nor how text is translated.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import ctranslate2
 import numpy as np
 import tokenizers
 from faster_whisper.feature_extractor import FeatureExtractor
@@ -21,6 +20,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from babblefish.audio import check_speech, decibels, match_loudness, rms
 from babblefish.engine import interruption
+from babblefish.engine.beam_search import Hypothesis, Tokens, search
 from babblefish.engine.doubts import (
     Evidence,
     is_broken,
@@ -37,6 +37,7 @@ from babblefish.engine.stages import (
     RecognitionRequest,
 )
 from babblefish.engine.vad import FRAME, SileroVad
+from babblefish.engine.whisper_model import Encoding, WhisperModel
 from babblefish.errors import RecognitionError, WeightsError
 
 FULL_WINDOW = 3000
@@ -55,8 +56,6 @@ _QUIET_DB = -32.0
 """dBFS; speech below this is amplified"""
 _TRANSLATED_DRAFT = 1.2
 """seconds from which a draft is translated too; the first look at a sentence must be quick"""
-_POLL_S = 0.002
-"""how often decoding looks whether it should be given up"""
 _CONTEXT_TOKENS = 100
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
@@ -69,60 +68,39 @@ class _Decoded:
 
 
 class WhisperRecogniser:
-    """A ``Recogniser``.
-
-    Encoding uses all ``threads``; decoding is a chain of small steps that extra threads only slow
-    down, so each decoding gets one thread, and transcript and translation run side by side.
-    """
+    """A ``Recogniser``."""
 
     def __init__(
         self, weights_dir: Path | str, threads: int = 2, size: str = "base", beam: int = 5
     ) -> None:
         """Raises WeightsError("missing" | "broken")."""
         path = Path(weights_dir) / f"whisper-{size}"
-        for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
+        for name in ("model.bin", "tokenizer.json"):
             if not (path / name).is_file():
                 raise WeightsError(
                     "missing", f"{path / name} is missing. Run `make run` to fetch it."
                 )
         try:
-            self._encoder, self._decoder = (
-                ctranslate2.models.Whisper(
-                    str(path), device="cpu", compute_type="int8", intra_threads=intra,
-                    inter_threads=inter,
-                )
-                for intra, inter in ((max(1, threads), 1), (1, min(2, max(1, threads))))
-            )  # fmt: skip
+            self.model = WhisperModel(path / "model.bin", max(1, threads), best=2 * beam)
             vocabulary = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         except Exception as error:
             raise WeightsError(
                 "broken", f"{path} cannot be loaded. Delete it and run `make run` again."
             ) from error
-        self._beam = beam
-        self._vad = SileroVad(weights_dir)
-        self._features = FeatureExtractor(feature_size=self._encoder.n_mels)
-        languages = [
-            code for code in _LANGUAGE_CODES if vocabulary.token_to_id(f"<|{code}|>") is not None
-        ]
-        self._tokenizers = {
+        self.beam = beam
+        self.vad = SileroVad(weights_dir)
+        self.features = FeatureExtractor(feature_size=self.model.mels)
+        tokens = {code: vocabulary.token_to_id(f"<|{code}|>") for code in _LANGUAGE_CODES}
+        self.languages = {code: token for code, token in tokens.items() if token is not None}
+        """code → its token"""
+        self.tokenizers = {
             (code, task): Tokenizer(vocabulary, True, task, code)
-            for code in languages
+            for code in self.languages
             for task in ("transcribe", "translate")
         }
-        any_language = self._tokenizers["en", "transcribe"]
-        self._suppress = sorted(
-            {
-                *any_language.non_speech_tokens,
-                any_language.transcribe,
-                any_language.translate,
-                any_language.sot,
-                any_language.sot_prev,
-                any_language.sot_lm,
-                any_language.no_speech,
-            }
-        )
+        self.tokens = _vocabulary(self.tokenizers["en", "transcribe"], self.model.vocabulary)
         self.capabilities = RecogniserCapabilities(
-            languages=frozenset(languages),
+            languages=frozenset(self.languages),
             translates_into=frozenset({"en"}),
             max_seconds=MAX_SECONDS,
         )
@@ -137,8 +115,7 @@ class WhisperRecogniser:
             return _nothing(request)
         if decibels(loudest) < _QUIET_DB:
             samples = match_loudness(samples)
-        listening = _Listening(self, samples, request)
-        return listening.run()
+        return _Listening(self, samples, request).run()
 
     def _check(self, samples: np.ndarray, request: RecognitionRequest) -> None:
         if len(samples) > MAX_SECONDS * SPEECH_RATE:
@@ -166,57 +143,66 @@ class _Listening:
     ) -> None:
         self._of, self._samples, self._request = recogniser, samples, request
         self._seconds = len(samples) / SPEECH_RATE
-        self._features = recogniser._features(samples)
-        self._beam = 1 if request.draft else recogniser._beam
+        self._features = recogniser.features(samples)
+        self._beam = 1 if request.draft else recogniser.beam
 
     def run(self) -> Recognition:
         request = self._request
         window = _window(self._features.shape[1], DRAFT_WINDOWS if request.draft else WINDOWS)
-        encoded = self._encode(window)
-        language, probability, transcript, english = self._first_pass(encoded)
+        encoding = self._encode(window)
+        heard, no_speech = self._first_look(encoding)
+        language, probability = self._language(heard)
+        transcript, english = self._decode(encoding, language, no_speech)
         if transcript.broken and not request.draft and window < FULL_WINDOW:
-            encoded = self._encode(FULL_WINDOW)
-            again = self._finish(self._start(encoded, language, "transcribe"), language)
+            again, english_again = self._decode(self._encode(FULL_WINDOW), language, no_speech)
             transcript = _better(transcript, again)
+            english = _better(english, english_again) if english and english_again else None
         text = unloop(transcript.evidence.text)
         if not self._is_speech(transcript, text):
-            return _nothing(request, language, probability, transcript.evidence.no_speech)
-        translations = {}
-        if self._wants_english(language):
-            translations["en"] = self._translate(encoded, language, english)
+            return _nothing(request, language, probability, no_speech)
         return Recognition(
-            text, language, probability, transcript.evidence.confidence,
-            transcript.evidence.no_speech, translations,
+            text, language, probability, transcript.evidence.confidence, no_speech,
+            {"en": unloop(english.evidence.text)} if english else {},
         )  # fmt: skip
 
-    def _first_pass(self, encoded) -> tuple[str, float, _Decoded, _Decoded | None]:
-        """Decode in the declared language while checking that it is the one spoken."""
+    def _encode(self, window: int) -> Encoding:
+        features = self._features
+        padded = np.full((1, features.shape[0], window), features.min(), np.float32)
+        used = min(features.shape[1], window)
+        padded[0, :, :used] = features[:, :used]
+        return self._of.model.encode(padded)
+
+    def _first_look(self, encoding: Encoding) -> tuple[dict[str, float], float]:
+        """Probability of each language, and that nobody speaks."""
+        tokenizer = self._of.tokenizers["en", "transcribe"]
+        everything = np.zeros((1, self._of.model.vocabulary), np.float32)
+        interruption.check()
+        step = self._of.model.begin(encoding, np.array([[tokenizer.sot]]), [0], everything)
+        probabilities = np.exp(step.all_scores.numpy()[0])
+        codes = self._of.languages
+        total = sum(probabilities[token] for token in codes.values())
+        heard = {code: float(probabilities[token] / total) for code, token in codes.items()}
+        return heard, float(probabilities[tokenizer.no_speech])
+
+    def _language(self, heard: dict[str, float]) -> tuple[str, float]:
+        """What was heard weighed against what was declared."""
         declared = self._request.language
-        if declared is None:
-            language, probability = self._identify(encoded)
-            jobs = self._start_all(encoded, language)
-        else:
-            language, probability = declared, 1.0
-            jobs = self._start_all(encoded, declared)
-            if not (self._request.language_fixed or self._request.draft):
-                language, probability = self._identify(encoded)
-                if language != declared:
-                    jobs = self._start_all(encoded, language)
-        transcript = self._finish(jobs[0], language)
-        english = self._finish(jobs[1], "en") if len(jobs) > 1 else None
-        return language, probability, transcript, english
+        if declared is not None and (self._request.language_fixed or self._request.draft):
+            return declared, 1.0
+        return weigh_languages(heard, declared, self._seconds)
 
-    def _start_all(self, encoded, language: str) -> list:
-        jobs = [self._start(encoded, language, "transcribe")]
-        if self._wants_english(language):
-            jobs.append(self._start(encoded, language, "translate"))
-        return jobs
-
-    def _translate(self, encoded, language: str, first: _Decoded | None) -> str:
-        if first is None or first.broken:
-            again = self._finish(self._start(encoded, language, "translate"), "en")
-            first = _better(first, again) if first else again
-        return unloop(first.evidence.text)
+    def _decode(
+        self, encoding: Encoding, language: str, no_speech: float
+    ) -> tuple[_Decoded, _Decoded | None]:
+        """Transcript, and translation into English where it is wanted."""
+        tasks = ["transcribe", "translate"] if self._wants_english(language) else ["transcribe"]
+        limit = self._token_limit(language)
+        found = search(
+            self._of.model, encoding, [self._prompt(language, task) for task in tasks],
+            self._of.tokens, beam=self._beam, limit=limit, between=interruption.check,
+        )  # fmt: skip
+        judged = [self._judge(hypothesis, no_speech, limit) for hypothesis in found]
+        return judged[0], judged[1] if len(judged) > 1 else None
 
     def _wants_english(self, language: str) -> bool:
         request = self._request
@@ -227,63 +213,29 @@ class _Listening:
             and (request.translate_when is None or language in request.translate_when)
         )
 
-    def _encode(self, window: int) -> ctranslate2.StorageView:
-        features = self._features
-        padded = np.full((1, features.shape[0], window), features.min(), np.float32)
-        used = min(features.shape[1], window)
-        padded[0, :, :used] = features[:, :used]
-        interruption.check()
-        encoded = self._of._encoder.encode(ctranslate2.StorageView.from_array(padded))
-        interruption.check()
-        return encoded
-
-    def _identify(self, encoded) -> tuple[str, float]:
-        """The language spoken: what was heard weighed against what was declared."""
-        heard = {
-            token[2:-2]: probability
-            for token, probability in self._of._decoder.detect_language(encoded)[0]
-        }
-        return weigh_languages(heard, self._request.language, self._seconds)
-
-    def _start(self, encoded, language: str, task: str):
-        tokenizer = self._of._tokenizers[language, task]
+    def _prompt(self, language: str, task: str) -> list[int]:
+        tokenizer = self._of.tokenizers[language, task]
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         context = self._request.context.strip()
         if context:
             words = tokenizer.encode(" " + context)[-_CONTEXT_TOKENS:]
             prompt = [tokenizer.sot_prev, *words, *prompt]
-        return self._of._decoder.generate(
-            encoded,
-            [prompt],
-            asynchronous=True,
-            beam_size=self._beam,
-            max_length=min(448, len(prompt) + self._token_limit(language, task)),
-            suppress_tokens=self._of._suppress,
-            return_scores=True,
-            return_no_speech_prob=True,
-        )[0]
+        return prompt
 
-    def _token_limit(self, language: str, task: str) -> int:
-        other = task == "transcribe" and language in NON_LATIN
-        per_second = _TOKENS_PER_SECOND["other" if other else "latin"]
+    def _token_limit(self, language: str) -> int:
+        per_second = _TOKENS_PER_SECOND["other" if language in NON_LATIN else "latin"]
         return int(_TOKENS_SPARE + self._seconds * per_second)
 
-    def _finish(self, job, language: str) -> _Decoded:
-        """``language``: that of the text."""
-        while not job.done():
-            interruption.check()
-            time.sleep(_POLL_S)
-        result = job.result()
-        tokens = result.sequences_ids[0]
-        tokenizer = self._of._tokenizers[language, "transcribe"]
+    def _judge(self, hypothesis: Hypothesis, no_speech: float, limit: int) -> _Decoded:
+        text = self._of.tokenizers["en", "transcribe"].decode(hypothesis.tokens)
         evidence = Evidence(
-            text=tidy(tokenizer.decode(tokens)),
-            tokens=len(tokens),
+            text=tidy(text),
+            tokens=len(hypothesis.tokens),
             seconds=self._seconds,
-            confidence=min(1.0, math.exp(result.scores[0])),
-            no_speech=result.no_speech_prob,
+            confidence=min(1.0, math.exp(hypothesis.score)),
+            no_speech=no_speech,
         )
-        return _Decoded(evidence, is_broken(evidence, self._token_limit(language, "transcribe")))
+        return _Decoded(evidence, not hypothesis.complete or is_broken(evidence, limit))
 
     def _is_speech(self, transcript: _Decoded, text: str) -> bool:
         """Whether to believe that somebody said ``text``."""
@@ -292,12 +244,22 @@ class _Listening:
             return False
         if not (transcript.broken or is_doubtful(evidence)):
             return True
-        voiced = _voiced_seconds(self._of._vad, self._samples)
+        voiced = _voiced_seconds(self._of.vad, self._samples)
         if voiced < 0.1:
             return False
         if evidence.confidence < 0.25 and (transcript.broken or evidence.no_speech > 0.4):
             return False
         return not (is_often_invented(text) and evidence.no_speech > 0.6 and voiced < 0.25)
+
+
+def _vocabulary(tokenizer: Tokenizer, size: int) -> Tokens:
+    never = np.zeros((1, size), np.float32)
+    never[0, list(tokenizer.non_speech_tokens)] = -np.inf
+    special = ("transcribe", "translate", "sot", "sot_prev", "sot_lm", "no_speech")
+    never[0, [getattr(tokenizer, name) for name in special]] = -np.inf
+    never_first = never.copy()
+    never_first[0, [tokenizer.eot, *tokenizer.encode(" ")]] = -np.inf
+    return Tokens(tokenizer.eot, never, never_first)
 
 
 def _window(frames: int, windows: tuple[int, ...]) -> int:

@@ -1,0 +1,80 @@
+"""onnxruntime as the stages use it: a few threads of its own, and runs that can be given up.
+
+Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime import OrtValue
+
+from babblefish.engine import interruption
+
+
+class OnnxSession:
+    """One model, on the CPU. Not thread-safe."""
+
+    def __init__(self, model: bytes | Path, threads: int, *, reuse_memory: bool = True) -> None:
+        """Raises onnxruntime's errors for what is no model.
+
+        reuse_memory: plan which results may share memory. For large graphs of unknown lengths
+        that takes seconds, and saves no time afterwards.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.enable_mem_reuse = reuse_memory
+        options.log_severity_level = 4
+        # threads spin while a product is shared out, not between two runs
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self._session = onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+        self._runner = ThreadPoolExecutor(1, thread_name_prefix="onnx")
+
+    @property
+    def inputs(self) -> list[str]:
+        return [given.name for given in self._session.get_inputs()]
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray | OrtValue]
+    ) -> Sequence[OrtValue]:
+        """The results named ``outputs``. For runs of a few milliseconds."""
+        return self._session.run_with_ort_values(list(outputs), _values(inputs))
+
+    def run_until_interrupted(
+        self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray | OrtValue]
+    ) -> Sequence[OrtValue]:
+        """The same, for longer ones. Raises WorkerError("superseded") soon after somebody asked
+        for this job to be given up."""
+        interruption.check()
+        options = onnxruntime.RunOptions()
+        # on another thread, for Python hears of a signal only when this one does not compute
+        run = self._runner.submit(
+            self._session.run_with_ort_values, list(outputs), _values(inputs), options
+        )
+        interruption.while_waiting(partial(setattr, options, "terminate", True))
+        try:
+            interruption.check()
+            return run.result()
+        except Exception:
+            options.terminate = True
+            run.exception()
+            interruption.check()
+            raise
+        finally:
+            interruption.while_waiting(None)
+
+
+def _values(inputs: Mapping[str, np.ndarray | OrtValue]) -> dict[str, OrtValue]:
+    return {
+        name: value if isinstance(value, OrtValue) else OrtValue.ortvalue_from_numpy(value)
+        for name, value in inputs.items()
+    }

@@ -1,0 +1,115 @@
+"""Whisper's networks: a clip's features in, probabilities of the next tokens out.
+
+Knows neither text nor audio nor how hypotheses are chosen (``beam_search.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnxruntime import OrtValue
+
+from babblefish.engine import ctranslate2_weights, whisper_graphs
+from babblefish.engine.onnx_session import OnnxSession
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A clip as the decoder attends to it."""
+
+    keys_values: dict[str, OrtValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the decoder made of the tokens it was given."""
+
+    best_scores: np.ndarray
+    """float32 (rows, best), falling: logarithms of probabilities"""
+    best_tokens: np.ndarray
+    """int64 (rows, best)"""
+    all_scores: OrtValue
+    """float32 (rows, vocabulary)"""
+    past: dict[str, OrtValue]
+    length: int
+    """tokens of each hypothesis so far"""
+
+
+class WhisperModel:
+    """Not thread-safe."""
+
+    def __init__(self, path: Path, threads: int, best: int) -> None:
+        """path: a model.bin of CTranslate2. threads: for encoding; the steps of decoding are too
+        small to be shared out. best: how many next tokens a step proposes.
+
+        Raises ValueError when it is no Whisper, OSError when it cannot be read.
+        """
+        weights = ctranslate2_weights.read(path)
+        encoder, decoder = whisper_graphs.encoder(weights), whisper_graphs.decoder(weights, best)
+        self._encoder = OnnxSession(encoder.SerializeToString(), threads)
+        self._decoder = OnnxSession(decoder.SerializeToString(), 1)
+        # looked up here, as they lie in the file: as constants they would be copied to memory
+        self._embeddings = weights["decoder/embeddings/weight"]
+        self._positions = weights["decoder/position_encodings/encodings"]
+        self.mels = weights["encoder/conv1/weight"].shape[1]
+        self.vocabulary, width = self._embeddings.shape
+        self.longest = len(self._positions)
+        """tokens of a hypothesis at most"""
+        heads = int(weights["decoder/num_heads"])
+        layers = whisper_graphs.layers(weights, "decoder")
+        kinds = [f"{kind}_{n}" for n in range(layers) for kind in ("keys", "values")]
+        self._crossing, self._new = kinds, [f"new_{kind}" for kind in kinds]
+        empty = OrtValue.ortvalue_from_numpy(np.zeros((1, heads, 0, width // heads), np.float32))
+        self._nothing = {f"past_{kind}": empty for kind in kinds}
+
+    def encode(self, features: np.ndarray) -> Encoding:
+        """features: float32 (1, mels, frames). Raises WorkerError("superseded") when nobody waits
+        for it any more."""
+        made = self._encoder.run_until_interrupted(self._crossing, {"features": features})
+        return Encoding(dict(zip(self._crossing, made, strict=True)))
+
+    def begin(
+        self, encoding: Encoding, prompts: np.ndarray, rows: Sequence[int], mask: np.ndarray
+    ) -> Step:
+        """prompts: int (hypotheses, tokens). rows, mask: see ``step``."""
+        first = np.zeros(len(prompts), np.int64)
+        return self._run(encoding, prompts, first, rows, mask, self._nothing, 0)
+
+    def step(
+        self, encoding: Encoding, before: Step, beams: np.ndarray, tokens: np.ndarray,
+        mask: np.ndarray,
+    ) -> Step:  # fmt: skip
+        """Hypothesis n continues number ``beams[n]`` of ``before`` with ``tokens[n]``.
+
+        rows: positions, counted through all hypotheses, whose next token is wanted; here all.
+        mask: float32 (1 or rows, vocabulary), added before probabilities are computed.
+        """
+        rows = range(len(tokens))
+        return self._run(encoding, tokens[:, None], beams, rows, mask, before.past, before.length)
+
+    def _run(
+        self, encoding: Encoding, tokens: np.ndarray, beams: np.ndarray, rows: Sequence[int],
+        mask: np.ndarray, past: dict[str, OrtValue], length: int,
+    ) -> Step:  # fmt: skip
+        count = tokens.shape[1]
+        embedded = self._embeddings[tokens].astype(np.float32)
+        embedded += self._positions[length : length + count].astype(np.float32)
+        best_scores, best_tokens, scores, *new = self._decoder.run(
+            ["best_scores", "best_tokens", "scores", *self._new],
+            {
+                "embedded": embedded,
+                "beams": np.ascontiguousarray(beams, np.int64),
+                "rows": np.array(rows, np.int64),
+                "mask": mask,
+                **encoding.keys_values,
+                **past,
+            },
+        )
+        return Step(
+            best_scores.numpy(), best_tokens.numpy(), scores,
+            {name.replace("new", "past"): v for name, v in zip(self._new, new, strict=True)},
+            length + count,
+        )  # fmt: skip
