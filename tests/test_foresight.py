@@ -116,7 +116,24 @@ async def test_the_guesses_for_one_utterance_are_bounded(engine):
         foresight.expect(partial(text), {"en": "en-1"})
         foresight.expect(partial(text), {"en": "en-1"})
         await asyncio.sleep(0.05)
-    assert calls(engine) - before == 3
+    assert calls(engine) - before == 4
+
+
+async def test_a_guess_that_proved_wrong_is_given_up(engine):
+    """One that is right is kept, for the next attempt at the same utterance too."""
+    right, wrong = SPOKEN + " and on", "Something else was expected here"
+    foresight = await foreseen(engine, wrong)
+    (guess,) = foresight._foreseen["en"]
+    assert foresight.find(right, "en", "en-1") is None
+    await asyncio.sleep(0)
+    assert guess.given_up
+    assert foresight.find(wrong, "en", "en-1") is None, "it was given up"
+    await asyncio.sleep(0.2)
+    foresight.expect(partial(right), {"en": "en-1"})
+    await asyncio.sleep(0.2)
+    assert foresight.find(wrong, "en", "en-1") is None
+    found = foresight.find(right, "en", "en-1")
+    assert found is not None and len(found[0].speech.result()), "finished ones cost nothing"
 
 
 async def test_a_text_is_cut_after_its_given_first_clause():

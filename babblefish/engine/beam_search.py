@@ -1,7 +1,7 @@
 """Beam search over the next tokens that a model proposes: several searches about one clip at once.
 
 All live hypotheses of all searches take each step together, since a step costs a model little more
-for ten of them than for one. Finds what CTranslate2 and OpenAI's own code find with the same beam.
+for ten of them than for one. Finds what CTranslate2 finds with the same beam, but stops at loops.
 Knows token numbers, no text.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from babblefish.engine.whisper_model import Encoding, Step, WhisperModel
 
-_LOOP_TIMES = 6
-"""a phrase said so many times in a row at its end makes a hypothesis a loop"""
+_LOOP_TIMES, _LOOP_TOKENS = 6, 24
+"""a hypothesis that ends in a phrase said so many times, in so many tokens, is a loop. People do
+say "no, no, no, no" and go on"""
 _LOOP_LONGEST = 8
 """tokens of such a phrase"""
 
@@ -38,9 +39,9 @@ class Tokens:
     """What the search must know of the vocabulary."""
 
     end: int
-    never: np.ndarray
+    suppressed: np.ndarray
     """float32 (1, vocabulary): 0, or minus infinity for a token that no text contains"""
-    never_first: np.ndarray
+    suppressed_first: np.ndarray
     """the same for the beginning of a text"""
 
 
@@ -80,18 +81,16 @@ class _Search:
                     self._keep(candidate.tokens[:-1], candidate.total, complete=True)
             elif len(self.live) < self._beam:
                 self.live.append(candidate)
-        if self.live and self._must_stop(self.live[0].tokens):
+        at_limit = bool(self.live) and len(self.live[0].tokens) >= self._limit
+        looping = bool(self.live) and _loops(self.live[0].tokens)
+        if at_limit or (looping and not self._found):
             for live in self.live:
                 self._keep(live.tokens, live.total, complete=False)
-            self.live = []
-        elif len(self._found) >= self._beam:
+        if at_limit or looping or len(self._found) >= self._beam:
             self.live = []
 
     def best(self) -> Hypothesis:
         return max(self._found, key=lambda h: h.score)
-
-    def _must_stop(self, tokens: tuple[int, ...]) -> bool:
-        return len(tokens) >= self._limit or _loops(tokens)
 
     def _keep(self, tokens: tuple[int, ...], total: float, complete: bool) -> None:
         score = total / len(tokens) if tokens else -math.inf
@@ -104,21 +103,22 @@ def search(
 ) -> list[Hypothesis]:  # fmt: skip
     """The best continuation of each prompt; all prompts have the same length.
 
-    limit: tokens of a hypothesis at most. between: called before each step; may raise.
+    limit: tokens of a hypothesis at most; never more than half of what the model can hold, as in
+    OpenAI's code. between: called before each step; may raise.
     """
     length = len(prompts[0])
-    limit = max(1, min(limit, model.longest - length))
+    limit = max(1, min(limit, model.longest // 2, model.longest - length))
     searches = [_Search(row, beam, tokens.end, limit) for row in range(len(prompts))]
     last = [length * (row + 1) - 1 for row in range(len(prompts))]
     between()
-    step = model.begin(encoding, np.array(prompts), last, tokens.never_first)
+    step = model.begin(encoding, np.array(prompts), last, tokens.suppressed_first)
     for row, one in enumerate(searches):
         one.advance(step, [row])
     while going := [live for one in searches for live in one.live]:
         between()
         beams = np.array([live.row for live in going])
         step = model.step(
-            encoding, step, beams, np.array([live.tokens[-1] for live in going]), tokens.never
+            encoding, step, beams, np.array([live.tokens[-1] for live in going]), tokens.suppressed
         )
         row = 0
         for one in searches:
@@ -132,7 +132,7 @@ def search(
 def _loops(tokens: tuple[int, ...]) -> bool:
     """Whether the end of ``tokens`` is one short phrase again and again."""
     for size in range(1, _LOOP_LONGEST + 1):
-        span = size * _LOOP_TIMES
+        span = size * max(_LOOP_TIMES, -(-_LOOP_TOKENS // size))
         if len(tokens) >= span and tokens[-span:-size] == tokens[size - span :]:
             return True
     return False

@@ -19,10 +19,10 @@ from babblefish.engine.clauses import Clause
 from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.protocol import Translation
 
-_MOST = 3
+_MOST = 4
 """clauses tried per utterance and language"""
-_ROOM_FOR_MORE = 2
-"""words that must follow a clause before it is believed: the last ones often change"""
+_ROOM_FOR_MORE = 1
+"""words that must follow a clause before it is believed: the last one often changes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,16 @@ class Foreseen:
     text: str
     voice: str
     speed: float
-    speech: asyncio.Future[np.ndarray]
+    speech: asyncio.Task[np.ndarray]
+
+    @property
+    def given_up(self) -> bool:
+        return self.speech.cancelled() or self.speech.cancelling() > 0
+
+    def give_up(self) -> None:
+        """Nobody will hear it; what is done already stays, it costs nothing."""
+        if not self.speech.done():
+            self.speech.cancel()
 
 
 class Foresight:
@@ -48,18 +57,24 @@ class Foresight:
         self._foreseen: dict[str, list[Foreseen]] = {}
 
     def expect(self, translation: Translation, voices: Mapping[str, str | None]) -> None:
-        """A partial translation: start on its first clause if no synthesis would wait for it.
+        """A partial translation: start on its first clause, instead of an earlier guess that is
+        still being made, if nobody else's synthesis would wait for it.
 
         voices: as ``targets`` of ``Engine.process``.
         """
         language, voice = translation.language, voices.get(translation.language)
         pool = self._synthesiser(language)
         first = _beginning(translation.text, language)
-        if voice is None or pool is None or first is None or not pool.idle:
+        if voice is None or pool is None or first is None:
             return
         tried = self._foreseen.setdefault(language, [])
         if len(tried) >= _MOST or any((f.text, f.voice) == (first, voice) for f in tried):
             return
+        replaced = [f for f in tried if not f.speech.done()]  # a better guess has come
+        if not (pool.idle or replaced):
+            return
+        for foreseen in replaced:
+            foreseen.give_up()
         speed = self._pace(language) or 1.0
         call = pool.call("synthesise", first, language, voice, speed, priority=Priority.NEXT)
         task = asyncio.create_task(call, name="foresight")
@@ -70,13 +85,12 @@ class Foresight:
         """The longest clause spoken in advance that ``text`` begins with, and all clauses of
         ``text`` cut accordingly. Synthesis of the others is given up: it would delay this one."""
         found = None
-        for foreseen in sorted(self._foreseen.pop(language, ()), key=lambda f: -len(f.text)):
+        for foreseen in sorted(self._foreseen.get(language, ()), key=lambda f: -len(f.text)):
             parts = clauses.split_after(text, foreseen.text, language)
-            if found is None and foreseen.voice == voice and parts:
+            if found is None and foreseen.voice == voice and parts and not foreseen.given_up:
                 found = foreseen, parts
-                self._foreseen[language] = [foreseen]
-            elif not foreseen.speech.done():
-                foreseen.speech.cancel()
+            else:
+                foreseen.give_up()
         return found
 
 

@@ -1,8 +1,8 @@
 """Lets a worker process give up a job that nobody waits for any more, or nobody would miss when
 something urgent waits behind it.
 
-The pool sends a signal; a stage that may be given up calls ``check`` now and then. What cannot be
-given up never calls it, and is never interrupted.
+The pool sends a signal; a stage that may be given up calls ``check`` now and then, or says with
+``while_waiting`` what to stop. What cannot be given up does neither, and is never interrupted.
 """
 
 from __future__ import annotations

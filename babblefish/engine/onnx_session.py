@@ -37,6 +37,9 @@ class OnnxSession:
             options,
             providers=["CPUExecutionProvider"],
         )
+        # it would keep the bytes for trying other providers, which we do not
+        self._session.disable_fallback()
+        vars(self._session).pop("_model_bytes", None)
         self._runner = ThreadPoolExecutor(1, thread_name_prefix="onnx")
 
     @property
@@ -64,7 +67,7 @@ class OnnxSession:
         try:
             interruption.check()
             return run.result()
-        except Exception:
+        except BaseException:  # KeyboardInterrupt too must not leave it computing
             options.terminate = True
             run.exception()
             interruption.check()

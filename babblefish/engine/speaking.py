@@ -138,6 +138,8 @@ class Speaking:
                     return samples, foreseen.speed
                 return await self._synthesise(clause, speed), speed
         except TimeoutError:
+            if foreseen:
+                foreseen.give_up()
             self._turn_plain()
             return await self._synthesise(clause, speed), speed
 

@@ -156,7 +156,8 @@ class _Listening:
         if transcript.broken and not request.draft and window < FULL_WINDOW:
             again, english_again = self._decode(self._encode(FULL_WINDOW), language, no_speech)
             transcript = _better(transcript, again)
-            english = _better(english, english_again) if english and english_again else None
+            if english and english_again:
+                english = _better(english, english_again)
         text = unloop(transcript.evidence.text)
         if not self._is_speech(transcript, text):
             return _nothing(request, language, probability, no_speech)
@@ -173,7 +174,8 @@ class _Listening:
         return self._of.model.encode(padded)
 
     def _first_look(self, encoding: Encoding) -> tuple[dict[str, float], float]:
-        """Probability of each language, and that nobody speaks."""
+        """Probability of each language, and that nobody speaks. Of the clip alone: what was said
+        before it (``context``) has no say in this."""
         tokenizer = self._of.tokenizers["en", "transcribe"]
         everything = np.zeros((1, self._of.model.vocabulary), np.float32)
         interruption.check()
@@ -253,13 +255,13 @@ class _Listening:
 
 
 def _vocabulary(tokenizer: Tokenizer, size: int) -> Tokens:
-    never = np.zeros((1, size), np.float32)
-    never[0, list(tokenizer.non_speech_tokens)] = -np.inf
+    suppressed = np.zeros((1, size), np.float32)
+    suppressed[0, list(tokenizer.non_speech_tokens)] = -np.inf
     special = ("transcribe", "translate", "sot", "sot_prev", "sot_lm", "no_speech")
-    never[0, [getattr(tokenizer, name) for name in special]] = -np.inf
-    never_first = never.copy()
-    never_first[0, [tokenizer.eot, *tokenizer.encode(" ")]] = -np.inf
-    return Tokens(tokenizer.eot, never, never_first)
+    suppressed[0, [getattr(tokenizer, name) for name in special]] = -np.inf
+    suppressed_first = suppressed.copy()
+    suppressed_first[0, [tokenizer.eot, *tokenizer.encode(" ")]] = -np.inf
+    return Tokens(tokenizer.eot, suppressed, suppressed_first)
 
 
 def _window(frames: int, windows: tuple[int, ...]) -> int:

@@ -6,7 +6,9 @@ pass through the processor once a step, whatever the number of hypotheses, and n
 clip is computed twice.
 
 Weights in, models out: knows no audio, no tokens and no search. Products are in 8 bits, with one
-scale for each column of the weights.
+scale for each column of the weights and one for all that they are multiplied with. So results
+depend a little on what is computed beside them; transcripts of real speech were no worse for it
+than CTranslate2's in 8 bits (bench/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -124,7 +126,12 @@ class _Graph:
         return f"{self.part}/{name}" in self._weights
 
     def _weight(self, name: str) -> np.ndarray:
-        return self._weights[f"{self.part}/{name}"].astype(np.float32)
+        weight = self._weights[f"{self.part}/{name}"]
+        if weight.dtype.kind != "f":
+            raise ValueError(
+                f"{name} is quantised already. Convert the model with float16 weights."
+            )
+        return weight.astype(np.float32)
 
     def _constant(self, name: str, value: np.ndarray | None = None) -> str:
         """value: the weights of that name where None."""
@@ -155,7 +162,7 @@ class _Encoder(_Graph):
             # outliers before the last product of the later layers do not fit into 8 bits
             value = self._layer(value, f"layer_{number}", exact=number >= self._layers // 2)
         encoding = self._normalise(value, "layer_norm")
-        outputs = _Crossing(self, self._weights, encoding).outputs()
+        outputs = _CrossAttention(self, self._weights, encoding).outputs()
         return self._model([_floats("features", 1, mels, "frames")], outputs)
 
     def _layer(self, value: str, layer: str, exact: bool) -> str:
@@ -180,8 +187,8 @@ class _Encoder(_Graph):
         return self._node("Add", [value, self._node("Slice", [positions, zero, steps, zero])])
 
 
-class _Crossing(_Graph):
-    """What the decoder makes of an encoding, written into the encoder's graph."""
+class _CrossAttention(_Graph):
+    """Keys and values that the decoder makes of an encoding, written into the encoder's graph."""
 
     part = "decoder"
 

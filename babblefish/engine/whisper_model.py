@@ -57,24 +57,26 @@ class WhisperModel:
         self.mels = weights["encoder/conv1/weight"].shape[1]
         self.vocabulary, width = self._embeddings.shape
         self.longest = len(self._positions)
-        """tokens of a hypothesis at most"""
+        """tokens of a hypothesis at most, its prompt included"""
         heads = int(weights["decoder/num_heads"])
         layers = whisper_graphs.layers(weights, "decoder")
         kinds = [f"{kind}_{n}" for n in range(layers) for kind in ("keys", "values")]
-        self._crossing, self._new = kinds, [f"new_{kind}" for kind in kinds]
+        self._attended, self._new = kinds, [f"new_{kind}" for kind in kinds]
         empty = OrtValue.ortvalue_from_numpy(np.zeros((1, heads, 0, width // heads), np.float32))
         self._nothing = {f"past_{kind}": empty for kind in kinds}
 
     def encode(self, features: np.ndarray) -> Encoding:
         """features: float32 (1, mels, frames). Raises WorkerError("superseded") when nobody waits
         for it any more."""
-        made = self._encoder.run_until_interrupted(self._crossing, {"features": features})
-        return Encoding(dict(zip(self._crossing, made, strict=True)))
+        made = self._encoder.run_until_interrupted(self._attended, {"features": features})
+        return Encoding(dict(zip(self._attended, made, strict=True)))
 
     def begin(
         self, encoding: Encoding, prompts: np.ndarray, rows: Sequence[int], mask: np.ndarray
     ) -> Step:
-        """prompts: int (hypotheses, tokens). rows, mask: see ``step``."""
+        """prompts: int (hypotheses, tokens). rows: positions, counted through all prompts, whose
+        next token is wanted. mask: float32 (1 or rows, vocabulary), added to the logits.
+        """
         first = np.zeros(len(prompts), np.int64)
         return self._run(encoding, prompts, first, rows, mask, self._nothing, 0)
 
@@ -84,8 +86,7 @@ class WhisperModel:
     ) -> Step:  # fmt: skip
         """Hypothesis n continues number ``beams[n]`` of ``before`` with ``tokens[n]``.
 
-        rows: positions, counted through all hypotheses, whose next token is wanted; here all.
-        mask: float32 (1 or rows, vocabulary), added before probabilities are computed.
+        mask: as in ``begin``; a row is a hypothesis here.
         """
         rows = range(len(tokens))
         return self._run(encoding, tokens[:, None], beams, rows, mask, before.past, before.length)
