@@ -116,7 +116,7 @@ async def test_the_guesses_for_one_utterance_are_bounded(engine):
         foresight.expect(partial(text), {"en": "en-1"})
         foresight.expect(partial(text), {"en": "en-1"})
         await asyncio.sleep(0.05)
-    assert calls(engine) - before == 4
+    assert calls(engine) - before == 3
 
 
 async def test_a_guess_that_proved_wrong_is_given_up(engine):

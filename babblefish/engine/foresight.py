@@ -19,10 +19,10 @@ from babblefish.engine.clauses import Clause
 from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.protocol import Translation
 
-_MOST = 4
+_MOST = 3
 """clauses tried per utterance and language"""
-_ROOM_FOR_MORE = 1
-"""words that must follow a clause before it is believed: the last one often changes"""
+_ROOM_FOR_MORE = 2
+"""words that must follow a clause before it is believed: the last ones often change"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +57,18 @@ class Foresight:
         self._foreseen: dict[str, list[Foreseen]] = {}
 
     def expect(self, translation: Translation, voices: Mapping[str, str | None]) -> None:
-        """A partial translation: start on its first clause, instead of an earlier guess that is
-        still being made, if nobody else's synthesis would wait for it.
+        """A partial translation: start on its first clause if no synthesis would wait for it.
 
         voices: as ``targets`` of ``Engine.process``.
         """
         language, voice = translation.language, voices.get(translation.language)
         pool = self._synthesiser(language)
         first = _beginning(translation.text, language)
-        if voice is None or pool is None or first is None:
+        if voice is None or pool is None or first is None or not pool.idle:
             return
         tried = self._foreseen.setdefault(language, [])
         if len(tried) >= _MOST or any((f.text, f.voice) == (first, voice) for f in tried):
             return
-        replaced = [f for f in tried if not f.speech.done()]  # a better guess has come
-        if not (pool.idle or replaced):
-            return
-        for foreseen in replaced:
-            foreseen.give_up()
         speed = self._pace(language) or 1.0
         call = pool.call("synthesise", first, language, voice, speed, priority=Priority.NEXT)
         task = asyncio.create_task(call, name="foresight")

@@ -53,7 +53,7 @@ class SegmenterSettings:
     tail_s: float = 0.3
     """kept after the last voiced frame of an ended utterance, as far as it has been heard"""
     draft_first_s: float = 0.35
-    draft_every_s: float = 0.6
+    draft_every_s: float = 0.9
     """when partial captions are worth making"""
     draft_level: float = 0.3
     """part of the speaker's loudness that a frame must have for one: as a word dies away a pause
