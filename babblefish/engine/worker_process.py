@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""threads that wait for one another sleep: spinning takes the cores from the other stages"""
+"""OpenMP's threads (torch) sleep while they wait for one another: spinning takes the cores from the
+other stages. onnxruntime's spin within a run, see ``onnx_session``"""
 BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
 """seconds before a process is started again, by failures in a row"""
 
