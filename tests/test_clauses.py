@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from babblefish.engine.clauses import FIRST_SECONDS, LONGEST_SECONDS, PAUSES, seconds, split
+from babblefish.engine.clauses import FIRST_SECONDS, LONGEST_SECONDS, PAUSES, opening, seconds, split
 
 LANGUAGES = ("en", "es", "fr", "it", "pt", "hi", "de", "ru", "zh", "ja", "ar", "xx")
 PIECES = (
@@ -230,3 +230,19 @@ def test_seconds_counts_what_is_heard():
     assert seconds("1984") > seconds("year")
     assert seconds("会议") > seconds("ab")
     assert 1.5 < seconds("People read the report on Monday morning.") < 3
+
+
+@pytest.mark.parametrize(
+    "text, language, expected",
+    [
+        ("El fondo egipcio.", "es", "El fondo"),
+        ("Hoy programa únicas", "es", "Hoy programa"),
+        ("My favourite number is", "en", "My favourite"),  # no clause ends in "is"
+        ("Langosta", "es", None),
+        ("On a day", "en", None),  # "On a" cannot stand alone
+        ("It costs 1,200 5", "en", "It costs"),
+        ("", "en", None),
+    ],
+)
+def test_an_opening_leaves_out_what_may_still_change(text, language, expected):
+    assert opening(text, language, 1) == expected

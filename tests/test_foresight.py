@@ -82,8 +82,9 @@ async def test_what_was_not_foreseen_is_never_heard(engine, text, voice):
     assert made == len(heard) and " ".join(s.text for s in heard) == SPOKEN
 
 
-async def test_a_foreseen_clause_that_failed_is_said_after_all(engine):
-    # 6500 makes the scripted voice return what is no speech
+async def test_a_foreseen_clause_that_failed_is_said_after_all(engine, monkeypatch):
+    monkeypatch.setattr(clauses, "FIRST_SECONDS", 1.5)
+    # 6500 makes the scripted voice return what is no speech, and now is in the first clause
     foresight = engine.foresight(lambda language: 1.0)
     foresight.expect(partial("[en] said 6500 for a good while longer"), {"en": "en-1"})
     await asyncio.sleep(0.2)
@@ -91,6 +92,13 @@ async def test_a_foreseen_clause_that_failed_is_said_after_all(engine):
     assert found is not None and not np.isfinite(found[0].speech.result()).all()
     messages = await process(engine, utterance(6500), {"en": "en-1"}, foresight=foresight)
     assert [m.code for m in messages if hasattr(m, "code")] == ["bad_output"]
+
+
+async def test_a_text_that_is_hardly_a_clause_is_foreseen_up_to_its_last_word(engine):
+    foresight = await foreseen(engine, "Very good nonsense.")
+    await asyncio.sleep(0.2)
+    found = foresight.find("Very good something else altogether", "en", "en-1")
+    assert found is not None and found[0].text == "Very good"
 
 
 async def test_nothing_is_foreseen_for_readers_short_drafts_and_busy_voices(engine):

@@ -19,13 +19,15 @@ import sentencex
 PAUSES = {"paragraph": 0.45, "sentence": 0.3, "clause": 0.2, "comma": 0.12, "none": 0.0}
 """seconds of silence after a clause, by what ends it"""
 
-FIRST_SECONDS = 1.0
+FIRST_SECONDS = 0.8
 """the first clause is not longer than this where it can be cut"""
+_LATER_SECONDS = 1.2
+"""nor does a later one have to be shorter than this: every clause costs some time of its own"""
 LONGEST_SECONDS = 7.0
 """no clause is longer than this where it can be cut"""
 _GROWTH = 2.0
 """a clause may be this many times as long as what is already being played"""
-_TINY = 0.45
+_TINY = 0.4
 """a clause shorter than this is joined with a neighbour, unless punctuation sets it apart"""
 
 
@@ -114,7 +116,7 @@ def split(text: str, language: str, ahead: float = 0.0) -> list[Clause]:
         rest = waiting + sentence
         waiting = ""
         while rest.strip():
-            limit = min(LONGEST_SECONDS, max(FIRST_SECONDS, _GROWTH * ahead))
+            limit = _limit(ahead)
             end = _end(rest, language, limit)
             if end == len(rest) and ahead and _is_short(rest, limit):
                 waiting = rest
@@ -135,6 +137,17 @@ def split_after(text: str, first: str, language: str) -> list[Clause]:
         return []
     clause = Clause(first, _pause(first))
     return [clause, *split(rest, language, seconds(first) + clause.pause_after)]
+
+
+def opening(text: str, language: str, unsure: int) -> str | None:
+    """The most of ``text`` that may be a first clause even if its last ``unsure`` words turn out
+    to be others; None where that is too little to be said."""
+    for cut in reversed(_cuts(text, language)):
+        before = text[: cut.at].strip()
+        enough = len(text[cut.at :].split()) >= unsure and not _tears_apart(text, cut.at)
+        if enough and _TINY <= seconds(before) <= FIRST_SECONDS:
+            return before
+    return None
 
 
 def seconds(text: str) -> float:
@@ -159,6 +172,13 @@ def _sentences(text: str, language: str) -> list[str]:
         else:
             sentences.append(piece)
     return sentences
+
+
+def _limit(ahead: float) -> float:
+    """Seconds that a clause may take when so many are there to be played before it."""
+    if not ahead:
+        return FIRST_SECONDS
+    return min(LONGEST_SECONDS, max(_LATER_SECONDS, _GROWTH * ahead))
 
 
 def _is_short(sentence: str, limit: float) -> bool:
@@ -222,20 +242,25 @@ def _cuts(sentence: str, language: str) -> list[_Cut]:
 
 
 def _is_sound(sentence: str, cut: _Cut) -> bool:
-    """Both sides have something to say, and no number, abbreviation or stub is torn off."""
-    before, after = sentence[: cut.at], sentence[cut.at :]
-    if not (_says(before) and _says(after)):
-        return False
-    left, right = before.rstrip(), after
-    if left[-1:].isdigit() and right[:1].isdigit():
-        return False
-    if left[-1:] in ",." and left[-2:-1].isdigit() and right[:1].isdigit():
-        return False
-    if _ABBREVIATION.search(before) or right[:1] in ".,;:!?»)%…":
+    """Both sides have something to say, and nothing is torn apart."""
+    if _tears_apart(sentence, cut.at):
         return False
     if cut.rank == 3:
         return True
-    return seconds(before) >= _TINY and seconds(after) >= _TINY
+    return min(seconds(sentence[: cut.at]), seconds(sentence[cut.at :])) >= _TINY
+
+
+def _tears_apart(sentence: str, at: int) -> bool:
+    """Whether a cut there leaves a side empty, or breaks a number, an abbreviation or a stub."""
+    before, after = sentence[:at], sentence[at:]
+    if not (_says(before) and _says(after)):
+        return True
+    left, right = before.rstrip(), after
+    if left[-1:].isdigit() and right[:1].isdigit():
+        return True
+    if left[-1:] in ",." and left[-2:-1].isdigit() and right[:1].isdigit():
+        return True
+    return bool(_ABBREVIATION.search(before)) or right[:1] in ".,;:!?»)%…"
 
 
 def _pause(clause: str) -> float:

@@ -23,6 +23,8 @@ _MOST = 3
 """clauses tried per utterance and language"""
 _ROOM_FOR_MORE = 2
 """words that must follow a clause before it is believed: the last ones often change"""
+_OF_SHORT = 1
+"""words at the end of a text too short for that which are not believed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,14 @@ class Foresight:
 
 
 def _beginning(text: str, language: str) -> str | None:
-    """The first clause, if enough follows it."""
+    """The first clause, if enough follows it; of a text that is hardly more than a clause, what
+    stands before its last word."""
     parts = clauses.split(text, language)
-    if not parts or len(text[len(parts[0].text) :].split()) < _ROOM_FOR_MORE:
+    if not parts:
         return None
-    return parts[0].text
+    if len(text[len(parts[0].text) :].split()) >= _ROOM_FOR_MORE:
+        return parts[0].text
+    return clauses.opening(text, language, _OF_SHORT)
 
 
 def _ignore(task: asyncio.Task) -> None:

@@ -52,7 +52,7 @@ class SegmenterSettings:
     """the split falls on the quietest moment of this much of its end"""
     tail_s: float = 0.3
     """kept after the last voiced frame of an ended utterance, as far as it has been heard"""
-    draft_first_s: float = 0.35
+    draft_first_s: float = 0.28
     draft_every_s: float = 0.9
     """when partial captions are worth making"""
     draft_level: float = 0.3
