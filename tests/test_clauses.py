@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from babblefish.engine.clauses import FIRST_SECONDS, LONGEST_SECONDS, PAUSES, opening, seconds, split
+from babblefish.engine.clauses import (
+    FIRST_SECONDS,
+    LONGEST_SECONDS,
+    PAUSES,
+    opening,
+    seconds,
+    split,
+)
 
 LANGUAGES = ("en", "es", "fr", "it", "pt", "hi", "de", "ru", "zh", "ja", "ar", "xx")
 PIECES = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ctranslate2.specs import WhisperSpec
 
-from babblefish.engine import beam_search, ctranslate2_weights, whisper_graphs
+from babblefish.engine import beam_search, ctranslate2_weights, whisper_graphs, whisper_model
 from babblefish.engine.beam_search import Hypothesis, Tokens, search
-from babblefish.engine.whisper_model import WhisperModel
+from babblefish.engine.whisper_model import WhisperModel, condense
 
 END, START = 50, 51
 PROMPTS = ([START, 52, 54, 58], [START, 53, 55, 58])
@@ -90,6 +90,10 @@ def rounded(checkpoint) -> WhisperModel:
 
 @pytest.fixture(scope="module")
 def model(checkpoint) -> WhisperModel:
+    return load_exactly(checkpoint)
+
+
+def load_exactly(checkpoint: Path) -> WhisperModel:
     """The same graphs with all products in 32 bits, so that they can be compared."""
     linear = whisper_graphs._Graph._linear
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +123,7 @@ def tokens(*suppressed: int, first: tuple[int, ...] = ()) -> Tokens:
 
 def find(model: WhisperModel, clip: np.ndarray, which: Tokens, **options) -> list[Hypothesis]:
     settings = {"beam": BEAM, "limit": 18, "between": lambda: None} | options
-    return search(model, model.encode(clip), PROMPTS, which, **settings)
+    return search(model, model.encode(clip, clip.shape[2]), PROMPTS, which, **settings)
 
 
 def theirs(reference, clip: np.ndarray, prompt: list[int], never: list[int], beam: int = BEAM):
@@ -152,7 +156,9 @@ def logits(reference, clip: np.ndarray, prompt: list[int]) -> np.ndarray:
 
 
 def scores(model: WhisperModel, clip: np.ndarray, prompt: list[int]) -> np.ndarray:
-    step = model.begin(model.encode(clip), np.array([prompt]), [3], tokens().suppressed)
+    step = model.begin(
+        model.encode(clip, clip.shape[2]), np.array([prompt]), [3], tokens().suppressed
+    )
     found = step.all_scores.numpy()[0]
     assert step.best_tokens[0, 0] == np.argmax(found)
     assert (np.diff(step.best_scores) <= 0).all()
@@ -188,7 +194,7 @@ def test_the_search_finds_what_ctranslate2_finds(model, reference, monkeypatch, 
 
 def test_searches_together_are_searches_alone(model):
     clip, which = features(1), tokens()
-    encoding = model.encode(clip)
+    encoding = model.encode(clip, clip.shape[2])
     together = search(model, encoding, PROMPTS, which, beam=5, limit=12, between=lambda: None)
     alone = [
         search(model, encoding, [prompt], which, beam=5, limit=12, between=lambda: None)[0]
@@ -262,3 +268,52 @@ def test_what_is_no_whisper_is_refused(checkpoint, tmp_path, damage):
     )
     with pytest.raises(ValueError):
         WhisperModel(path, threads=1, best=10)
+
+
+# --- silence that is not computed -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps, window", [(10, 600), (215, 600), (560, 600), (599, 600)])
+def test_every_step_of_the_window_is_stood_for(steps, window):
+    columns, positions, bias = condense(steps, window)
+    assert len(columns) == len(positions) == len(bias) <= window
+    assert np.exp(bias).sum() == pytest.approx(window, rel=1e-5)
+    known = steps - 2
+    assert np.array_equal(positions[:known], np.arange(known)) and not bias[:known].any()
+    assert np.array_equal(columns[:known], np.arange(known)) and set(columns[known:]) == {known}
+    assert positions[-1] == window - 1 and (np.diff(positions) > 0).all()
+
+
+def test_a_sentence_takes_less_than_half_of_the_steps_and_a_full_window_all():
+    assert len(condense(215, 600)[0]) < 0.45 * 600
+    columns, positions, bias = condense(600, 600)
+    assert np.array_equal(columns, np.arange(600)) and np.array_equal(positions, columns)
+    assert not bias.any()
+
+
+def test_what_stands_for_silence_weighs_as_much_as_the_silence(checkpoint, monkeypatch):
+    """Where silence is the same everywhere, nothing at all may change."""
+    read = ctranslate2_weights.read
+
+    def without_positions(path: Path) -> dict[str, np.ndarray]:
+        weights = dict(read(path))
+        weights["encoder/position_encodings/encodings"] = np.zeros((STEPS, WIDTH), np.float32)
+        return weights
+
+    monkeypatch.setattr(ctranslate2_weights, "read", without_positions)
+    model = load_exactly(checkpoint)
+    clip = features(1, frames=100)
+    clip[:, :, 70:] = -1.0
+    encodings = [model.encode(clip, 500)]
+    monkeypatch.setattr(whisper_model, "_SILENCE_LEAST", 1000)
+    encodings.append(model.encode(clip, 500))
+    assert [len(encoding.bias) for encoding in encodings] == [48 + 48, 250]
+    for name, value in encodings[0].keys_values.items():
+        everything = encodings[1].keys_values[name].numpy()
+        assert np.allclose(value.numpy()[:, :, :48], everything[:, :, :48], atol=1e-4)
+    short, whole = (
+        search(model, e, PROMPTS, tokens(), beam=BEAM, limit=18, between=lambda: None)
+        for e in encodings
+    )
+    assert [h.tokens for h in short] == [h.tokens for h in whole]
+    assert [h.score for h in short] == pytest.approx([h.score for h in whole], abs=1e-3)

@@ -43,7 +43,7 @@ from babblefish.errors import RecognitionError, WeightsError
 FULL_WINDOW = 3000
 """frames of 10 ms that the model was trained with"""
 WINDOWS = (1200, 1500, 2000, FULL_WINDOW)
-"""frames; windows below 1200 make the decoder loop, see bench"""
+"""frames; windows below 1200 make the decoder loop (most of their silence costs nothing)"""
 DRAFT_WINDOWS = (1000, *WINDOWS)
 _MARGIN = 130
 """frames of silence that must follow the clip inside its window"""
@@ -168,10 +168,11 @@ class _Listening:
 
     def _encode(self, window: int) -> Encoding:
         features = self._features
-        padded = np.full((1, features.shape[0], window), features.min(), np.float32)
-        used = min(features.shape[1], window)
+        frames = min(window, (features.shape[1] + _MARGIN) // 2 * 2)
+        padded = np.full((1, features.shape[0], frames), features.min(), np.float32)
+        used = min(features.shape[1], frames)
         padded[0, :, :used] = features[:, :used]
-        return self._of.model.encode(padded)
+        return self._of.model.encode(padded, window)
 
     def _first_look(self, encoding: Encoding) -> tuple[dict[str, float], float]:
         """Probability of each language, and that nobody speaks. Of the clip alone: what was said

@@ -28,7 +28,11 @@ _MICROSOFT = "com.microsoft"
 
 def encoder(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     """``features`` float32 (1, mels, frames) → for each layer n of the decoder ``keys_n`` and
-    ``values_n``, float32 (1, heads, frames / 2, width / heads).
+    ``values_n``, float32 (1, heads, steps, width / heads).
+
+    Frames come in pairs; ``columns`` int64 (steps,) says which pair each step takes, ``positions``
+    int64 (steps,) where in Whisper's window it stands, and ``bias`` float32 (1, 1, steps, steps) is
+    added to the logits of attention.
 
     weights: as a CTranslate2 model of Whisper names them. Raises ValueError when some are missing.
     """
@@ -42,7 +46,8 @@ def decoder(weights: Mapping[str, np.ndarray], best: int) -> onnx.ModelProto:
     Inputs: ``embedded`` float32 (b, n, width), ``beams`` int64 (b,), which of the hypotheses of the
     step before each continues; ``past_keys_n`` and ``past_values_n`` float32 (before, heads, past,
     width / heads) of that step, ``keys_n`` and ``values_n`` of the encoder, ``rows`` int64 (r,),
-    which of the b·n positions matter, ``mask`` float32 (1 or r, vocabulary), added to the logits.
+    which of the b·n positions matter, ``mask`` float32 (1 or r, vocabulary), added to the logits,
+    ``clip_bias`` float32 (1, 1, b·n, steps), added to those of attention to the clip.
     Outputs: ``scores`` float32 (r, vocabulary), logarithms of probabilities; ``best_scores`` and
     ``best_tokens`` (r, best); ``new_keys_n`` and ``new_values_n`` (b, heads, past + n, …).
 
@@ -119,7 +124,10 @@ class _Graph:
         )
         return list(names)
 
-    def _attend(self, inputs: list[str], **attributes) -> str:
+    def _attend(self, inputs: list[str], bias: str = "", **attributes) -> str:
+        """inputs: queries, keys and values, or all that the operator takes; bias: see there."""
+        if bias:
+            inputs = [*inputs, "", "", bias]
         return self._node("MultiHeadAttention", inputs, num_heads=self._heads, **attributes)
 
     def _has(self, name: str) -> bool:
@@ -163,7 +171,13 @@ class _Encoder(_Graph):
             value = self._layer(value, f"layer_{number}", exact=number >= self._layers // 2)
         encoding = self._normalise(value, "layer_norm")
         outputs = _CrossAttention(self, self._weights, encoding).outputs()
-        return self._model([_floats("features", 1, mels, "frames")], outputs)
+        inputs = [
+            _floats("features", 1, mels, "frames"),
+            _integers("columns", "steps"),
+            _integers("positions", "steps"),
+            _floats("bias", 1, 1, "steps", "steps"),
+        ]
+        return self._model(inputs, outputs)
 
     def _layer(self, value: str, layer: str, exact: bool) -> str:
         attention = f"{layer}/self_attention"
@@ -171,7 +185,7 @@ class _Encoder(_Graph):
             self._normalise(value, f"{attention}/layer_norm"), f"{attention}/linear_0"
         )
         names = (f"{attention}/{part}" for part in ("queries", "keys", "values"))
-        attended = self._attend(self._split(mixed, *names))
+        attended = self._attend(self._split(mixed, *names), "bias")
         value = self._node("Add", [value, self._linear(attended, f"{attention}/linear_1")])
         return self._feed_forward(value, layer, exact)
 
@@ -181,10 +195,9 @@ class _Encoder(_Graph):
         return self._node("Gelu", [made])
 
     def _add_positions(self, value: str) -> str:
-        """As many as the clip has steps."""
-        steps = self._node("Shape", [value], start=1, end=2)
-        positions, zero = self._constant("position_encodings/encodings"), self._integers(0)
-        return self._node("Add", [value, self._node("Slice", [positions, zero, steps, zero])])
+        chosen = self._node("Gather", [value, "columns"], axis=1)
+        known = self._constant("position_encodings/encodings")
+        return self._node("Add", [chosen, self._node("Gather", [known, "positions"], axis=0)])
 
 
 class _CrossAttention(_Graph):
@@ -255,7 +268,7 @@ class _Decoder(_Graph):
             self._normalise(value, f"{attention}/layer_norm"), f"{attention}/linear_0"
         )
         together = self._node("Reshape", [queries, self._integers(1, -1, self._width)])
-        attended = self._attend([together, f"keys_{number}", f"values_{number}"])
+        attended = self._attend([together, f"keys_{number}", f"values_{number}"], "clip_bias")
         apart = self._node("Reshape", [attended, self._node("Shape", [value])])
         return self._node("Add", [value, self._linear(apart, f"{attention}/linear_2")])
 
@@ -263,8 +276,9 @@ class _Decoder(_Graph):
         inputs = [
             _floats("embedded", "hypotheses", "tokens", self._width),
             _floats("mask", "masks", "vocabulary"),
-            helper.make_tensor_value_info("beams", TensorProto.INT64, ["hypotheses"]),
-            helper.make_tensor_value_info("rows", TensorProto.INT64, ["rows"]),
+            _floats("clip_bias", 1, 1, "queries", "steps"),
+            _integers("beams", "hypotheses"),
+            _integers("rows", "rows"),
         ]
         size = self._width // self._heads
         for number in range(self._layers):
@@ -279,7 +293,7 @@ class _Decoder(_Graph):
         outputs = [
             _floats("scores", "rows", "vocabulary"),
             _floats("best_scores", "rows", self._best),
-            helper.make_tensor_value_info("best_tokens", TensorProto.INT64, ["rows", self._best]),
+            _integers("best_tokens", "rows", self._best),
         ]
         for number in range(self._layers):
             for kind in ("keys", "values"):
@@ -290,3 +304,7 @@ class _Decoder(_Graph):
 
 def _floats(name: str, *shape: int | str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _integers(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, shape)
