@@ -148,3 +148,41 @@ def test_no_partial_caption_is_begun_while_a_word_dies_away():
     drafts = [d.end / S.rate for d in decisions if isinstance(d, Draft)]
     assert len(drafts) >= 3 and not any(1.95 < at < 2.4 for at in drafts)
     assert any(2.4 <= at < 2.5 for at in drafts), "made up for as soon as the voice is clear"
+
+
+def starts(*stretches: tuple[float, float, float]) -> list[float]:
+    """Seconds at which utterances start, for stretches of (probability, level, seconds)."""
+    segmenter = Segmenter()
+    return [
+        d.start / S.rate
+        for probability, level, seconds in stretches
+        for _ in range(round(seconds / FRAME))
+        for d in segmenter.push(probability, level)
+        if isinstance(d, Started)
+    ]
+
+
+def test_a_quiet_voice_that_is_believed_late_keeps_its_first_words():
+    believed = starts((0, 0.0003, 3.0), (0.3, 0.01, 0.2), (0.2, 0.0003, 0.1), (0.3, 0.01, 0.3),
+                      (0.8, 0.01, 1.0))  # fmt: skip
+    assert len(believed) == 1 and 3.0 - S.pre_roll_s - 3 * FRAME < believed[0] < 3.0 - 0.3
+
+
+def test_noise_before_a_voice_is_not_taken_for_its_beginning():
+    (steady,) = starts((0, 0.02, 3.0), (0.9, 0.1, 1.0))
+    (earlier,) = starts((0, 0.0003, 1.0), (0.1, 0.1, 1.0), (0, 0.0003, 1.0), (0.9, 0.1, 1.0))
+    assert min(steady, earlier) > 3.0 - S.pre_roll_s - 2 * S.onset_s
+
+
+def test_no_sound_belongs_to_two_utterances():
+    speech, hum = (0.9, 0.1, 1.0), (0.1, 0.02, S.endpoint_s + 0.05)
+    first, second = starts((0, 0.0003, 2.0), speech, hum, speech)
+    segmenter = Segmenter()
+    ended = [
+        d.end / S.rate
+        for probability, level, seconds in ((0, 0.0003, 2.0), speech, hum, speech)
+        for _ in range(round(seconds / FRAME))
+        for d in segmenter.push(probability, level)
+        if isinstance(d, Ended)
+    ]
+    assert first < ended[0] <= second

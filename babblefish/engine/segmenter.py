@@ -16,6 +16,10 @@ from dataclasses import dataclass
 
 _LOUDNESS_DECAY = 0.995
 """per frame: after four seconds, half"""
+_FLOOR_S = 3.0
+"""seconds before an utterance that tell what silence is like"""
+_INAUDIBLE = 2e-4
+"""a level that is silence wherever the floor is"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,13 @@ class SegmenterSettings:
     """an utterance with less voiced time than this is discarded"""
     pre_roll_s: float = 0.35
     """kept from before the onset, so that first syllables are whole"""
+    reach_back_s: float = 0.8
+    """the onset is where sound began, as far as it went on from there: models of voice activity
+    believe a quiet voice after long silence only half a second later"""
+    reach_gap_s: float = 0.14
+    """silence that may be inside of that"""
+    above_floor: float = 4.0
+    """times the level of silence that is sound"""
     pause_s: float = 0.12
     """silence after which a possible end is reported"""
     endpoint_complete_s: float = 0.55
@@ -122,6 +133,8 @@ class Segmenter:
         """frames since the last unforced end, for learning patience"""
         onset_window = max(2, round(2 * self.settings.onset_s / self._frame_s))
         self._onset: deque[bool] = deque(maxlen=onset_window)
+        self._before: deque[float] = deque(maxlen=round(_FLOOR_S / self._frame_s))
+        """levels since the last utterance"""
         self._speaking = False
         self._reset()
 
@@ -151,8 +164,9 @@ class Segmenter:
         """Earliest sample that a later decision can name; older audio may be forgotten."""
         if self._speaking:
             return self._start
-        reach = self.settings.pre_roll_s + 2 * self.settings.onset_s + 0.1
-        return max(0, self.position - round(reach * self.settings.rate))
+        s = self.settings
+        reach = s.pre_roll_s + s.reach_back_s + 2 * s.onset_s + 0.1
+        return max(0, self.position - round(reach * s.rate))
 
     def hint(self, complete: bool) -> None:
         """Whether what was said up to the pause reported last sounds like a whole sentence."""
@@ -176,17 +190,32 @@ class Segmenter:
     def _push_silence(self, probability: float, level: float) -> list[Decision]:
         s = self.settings
         self._since_end += 1
+        self._before.append(level)
         self._onset.append(probability >= s.start_threshold)
         if sum(self._onset) * self._frame_s < s.onset_s:
             return []
         if self._since_end * self._frame_s < 0.35 and self._last_end:
             self._patience = min(s.max_patience, self._patience * 1.15)
-        self._open(self.position - len(self._onset) * s.frame_samples)
+        self._open(self.position - self._frames_of_sound() * s.frame_samples)
         self._voiced = sum(self._onset)
         self._onset.clear()
+        self._before.clear()
         self._levels.append((probability, level))
         self._voiced_end = self.position
         return [Started(self._start)]
+
+    def _frames_of_sound(self) -> int:
+        """Up to now without a longer gap, at least those that made the onset."""
+        s = self.settings
+        levels = list(self._before)[::-1]
+        sound = max(_INAUDIBLE, s.above_floor * sorted(levels)[len(levels) // 5])
+        count = len(self._onset)
+        for number in range(count, min(len(levels), count + round(s.reach_back_s / self._frame_s))):
+            if levels[number] > sound:
+                count = number + 1
+            elif (number + 1 - count) * self._frame_s > s.reach_gap_s:
+                break
+        return count
 
     def _open(self, onset: int) -> None:
         s = self.settings
@@ -255,6 +284,7 @@ class Segmenter:
         self._since_end = 0
         self._patience = max(1.0, self._patience * 0.97)
         self._onset.clear()
+        self._before.clear()
         return [ended] if enough else [Discarded()]
 
     def _split(self) -> list[Decision]:
