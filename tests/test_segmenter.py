@@ -150,16 +150,20 @@ def test_no_partial_caption_is_begun_while_a_word_dies_away():
     assert any(2.4 <= at < 2.5 for at in drafts), "made up for as soon as the voice is clear"
 
 
-def starts(*stretches: tuple[float, float, float]) -> list[float]:
-    """Seconds at which utterances start, for stretches of (probability, level, seconds)."""
+def decide(*stretches: tuple[float, float, float]):
+    """Decisions on stretches of (probability, level, seconds)."""
     segmenter = Segmenter()
     return [
-        d.start / S.rate
+        decision
         for probability, level, seconds in stretches
         for _ in range(round(seconds / FRAME))
-        for d in segmenter.push(probability, level)
-        if isinstance(d, Started)
+        for decision in segmenter.push(probability, level)
     ]
+
+
+def starts(*stretches: tuple[float, float, float]) -> list[float]:
+    """Seconds at which utterances start."""
+    return [d.start / S.rate for d in decide(*stretches) if isinstance(d, Started)]
 
 
 def test_a_quiet_voice_that_is_believed_late_keeps_its_first_words():
@@ -176,13 +180,7 @@ def test_noise_before_a_voice_is_not_taken_for_its_beginning():
 
 def test_no_sound_belongs_to_two_utterances():
     speech, hum = (0.9, 0.1, 1.0), (0.1, 0.02, S.endpoint_s + 0.05)
-    first, second = starts((0, 0.0003, 2.0), speech, hum, speech)
-    segmenter = Segmenter()
-    ended = [
-        d.end / S.rate
-        for probability, level, seconds in ((0, 0.0003, 2.0), speech, hum, speech)
-        for _ in range(round(seconds / FRAME))
-        for d in segmenter.push(probability, level)
-        if isinstance(d, Ended)
-    ]
-    assert first < ended[0] <= second
+    decisions = decide((0, 0.0003, 2.0), speech, hum, speech)
+    first, second = (d.start for d in decisions if isinstance(d, Started))
+    (end,) = (d.end for d in decisions if isinstance(d, Ended))
+    assert first < end <= second

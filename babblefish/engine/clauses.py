@@ -251,7 +251,8 @@ def _is_sound(sentence: str, cut: _Cut) -> bool:
 
 
 def _tears_apart(sentence: str, at: int) -> bool:
-    """Whether a cut there leaves a side empty, or breaks a number, an abbreviation or a stub."""
+    """Whether a cut there leaves a side empty, breaks a number or an abbreviation, or
+    puts the mark that ends a word after it."""
     before, after = sentence[:at], sentence[at:]
     if not (_says(before) and _says(after)):
         return True

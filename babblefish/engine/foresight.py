@@ -23,7 +23,7 @@ _MOST = 3
 """clauses tried per utterance and language"""
 _ROOM_FOR_MORE = 2
 """words that must follow a clause before it is believed: the last ones often change"""
-_OF_SHORT = 1
+_UNSURE_OF_SHORT = 1
 """words at the end of a text too short for that which are not believed"""
 
 
@@ -98,7 +98,7 @@ def _beginning(text: str, language: str) -> str | None:
         return None
     if len(text[len(parts[0].text) :].split()) >= _ROOM_FOR_MORE:
         return parts[0].text
-    return clauses.opening(text, language, _OF_SHORT)
+    return clauses.opening(text, language, _UNSURE_OF_SHORT)
 
 
 def _ignore(task: asyncio.Task) -> None:

@@ -19,7 +19,7 @@ _LOUDNESS_DECAY = 0.995
 _FLOOR_S = 3.0
 """seconds before an utterance that tell what silence is like"""
 _INAUDIBLE = 2e-4
-"""a level that is silence wherever the floor is"""
+"""a level (linear RMS) that is silence wherever the floor is"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class SegmenterSettings:
     reach_gap_s: float = 0.14
     """silence that may be inside of that"""
     above_floor: float = 4.0
-    """times the level of silence that is sound"""
+    """times the level (RMS) of silence that is sound"""
     pause_s: float = 0.12
     """silence after which a possible end is reported"""
     endpoint_complete_s: float = 0.55
@@ -205,7 +205,8 @@ class Segmenter:
         return [Started(self._start)]
 
     def _frames_of_sound(self) -> int:
-        """Up to now without a longer gap, at least those that made the onset."""
+        """How many frames ago the sound began that has led up to this onset, without a gap longer
+        than ``reach_gap_s``; at least as many as made the onset."""
         s = self.settings
         levels = list(self._before)[::-1]
         sound = max(_INAUDIBLE, s.above_floor * sorted(levels)[len(levels) // 5])
@@ -284,7 +285,6 @@ class Segmenter:
         self._since_end = 0
         self._patience = max(1.0, self._patience * 0.97)
         self._onset.clear()
-        self._before.clear()
         return [ended] if enough else [Discarded()]
 
     def _split(self) -> list[Decision]:

@@ -144,8 +144,8 @@ class WhisperModel:
 
 def condense(steps: int, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``steps`` steps that end in silence, in a window of ``window`` steps → of each step to be
-    computed: which of the given ones it is like, where in the window it stands, and the logarithm
-    of how many it stands for.
+    computed, which of the given ones it is like, int64 (n,), where in the window it stands,
+    int64 (n,), and the logarithm of how many it stands for, float32 (n,). n ≤ ``window``.
 
     What stands for the silence is its end: samples from all over it, or its beginning, cost more
     words than none left out.
