@@ -16,6 +16,8 @@ from babblefish.settings import go_offline, load_settings
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
 
+_PROFILE = "Engine profile: compact, whisper-nllb, seamless, or auto, the best that is installed."
+
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
@@ -29,12 +31,21 @@ def serve(
     http: Annotated[bool, typer.Option("--http", help="Plain http, for localhost only.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port, 9000 unless told.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Engine profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help=_PROFILE)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of SeamlessM4T: auto, fp32, bf16, fp16 or int8.")
+    ] = None,
 ) -> None:
     """Start the room server."""
     from babblefish.ui.server import run
 
-    run(load_settings(http=http or None, host=host, port=port, profile=profile))
+    run(
+        load_settings(
+            http=http or None, host=host, port=port, profile=profile, device=device,
+            precision=precision,
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -43,7 +54,7 @@ def file(
     to: Annotated[list[str], typer.Option("--to", help="Language to translate into; repeat it.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     from_: Annotated[str | None, typer.Option("--from", help="Language spoken.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Engine profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help=_PROFILE)] = None,
 ) -> None:
     """Translate an audio file: sound and subtitles per language."""
     from babblefish.ui.files_cli import translate

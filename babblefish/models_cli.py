@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,38 +12,53 @@ import typer
 from tqdm import tqdm
 
 from babblefish.engine import models
-from babblefish.settings import load_settings
+from babblefish.engine.models import Choice, Model, ProfileWeights
+from babblefish.errors import WeightsError
+from babblefish.settings import go_online, load_settings
 
 models_app = typer.Typer(help="Model weights: what is needed, what is installed.")
 
-_SHAPE = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}"
+_SHAPE = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} to go  {desc}"
+_LINE_SECONDS = 5.0
+_MARKS = {"installed": "+", "damaged": "!", "absent": "-"}
 
 
 class _Bar:
-    """A progress bar per step on a terminal, a line per step elsewhere."""
+    """A progress bar with speed and time left on a terminal; elsewhere a line every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar: tqdm | None = None
-        self._said = ""
+        self._clock = clock
+        self._said, self._said_at = "", -_LINE_SECONDS
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            if what != self._said:
-                print(f"  {what}", file=sys.stderr, flush=True)
-            self._said = what
-            return
-        if self._bar is None or self._bar.total != total:
-            self.close()
-            self._bar = tqdm(
-                desc=what, total=total, file=sys.stderr, leave=False, bar_format=_SHAPE
-            )
-        self._bar.set_description(what, refresh=False)
-        self._bar.n = done
-        self._bar.refresh()
+    def __enter__(self) -> _Bar:
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            self._draw(what, done, total)
+        elif what != self._said or self._clock() - self._said_at >= _LINE_SECONDS:
+            share = f"{100 * done / total:3.0f} %  {_amount(done)} of {_amount(total)}"
+            print(f"  {share}  {what}", file=sys.stderr, flush=True)
+            self._said, self._said_at = what, self._clock()
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        if self._bar is None or done < self._bar.n:
+            self.__exit__()
+            self._bar = tqdm(
+                initial=done, total=total, file=sys.stderr, leave=False, bar_format=_SHAPE,
+                unit="B", unit_scale=True, dynamic_ncols=True,
+            )  # fmt: skip
+            self._said = ""
+        self._bar.total = total
+        if what != self._said:
+            self._bar.set_description_str(what)
+            self._said = what
+        self._bar.update(done - self._bar.n)
 
 
 @models_app.callback(invoke_without_command=True)
@@ -56,11 +73,8 @@ def list_models() -> None:
     """Profiles, their models, sizes and licences, and what is installed."""
     folder = load_settings().weights_dir
     for weights in models.CATALOGUE.values():
-        state = "installed" if models.installed(weights.profile, folder) else "not installed"
-        print(f"{weights.profile}  [{state}]  {weights.summary}")
-        for model in weights.models:
-            terms = model.licence + ("" if model.commercial else ", NON-COMMERCIAL USE ONLY")
-            print(f"    {model.name:<40} {model.size / 1e6:>6.0f} MB   {terms}")
+        print("\n".join(_profile_lines(weights, folder)), end="\n\n")
+    print("+ installed, - not installed, ! incomplete: fetch again, ~ about")
     print("Apertium's dictionaries (GPL) come as system packages: see requirements-apt.txt.")
     print(f"Weights are in {folder}")
 
@@ -68,25 +82,120 @@ def list_models() -> None:
 @models_app.command()
 def fetch(
     profile: str,
+    whisper: Annotated[str | None, typer.Option(help="Size, for whisper-nllb: small.")] = None,
+    nllb: Annotated[str | None, typer.Option(help="600M or 1.3B, for whisper-nllb.")] = None,
+    voices: Annotated[str | None, typer.Option(help="MMS voices: pl,de or none.")] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Folder with packages copied by hand.")
+        Path | None,
+        typer.Option("--from", help="Folder with packages or weights copied by hand."),
     ] = None,
 ) -> None:
     """Download and assemble a profile's weights; resumes where it was interrupted."""
-    folder, bar = load_settings().weights_dir, _Bar()
+    folder = load_settings().weights_dir
+    wanted = {"whisper": whisper, "nllb": nllb, "voices": voices}
+    options = {
+        option: [models.VOICE_LANGUAGES.get(key.strip(), key.strip()) for key in keys.split(",")]
+        for option, keys in wanted.items() if keys
+    }  # fmt: skip
+    _say_licences(models.selection(profile, options, folder))
+    if source is None:
+        go_online()
     try:
-        models.fetch(profile, folder, source_dir=source, progress=bar)
-    finally:
-        bar.close()
+        with _Bar() as bar:
+            notices = models.fetch(
+                profile, folder, options=options, source_dir=source, progress=bar
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        print("Stopped. What was downloaded is kept: run the same command again.")
+        raise typer.Exit(130) from None
+    for notice in notices:
+        print(f"Not installed: {notice}")
     print(f"{profile}: complete and verified, in {folder}")
 
 
 @models_app.command()
-def verify(profile: Annotated[str, typer.Argument()] = "compact") -> None:
-    """Hash every file again."""
-    folder, bar = load_settings().weights_dir, _Bar()
-    try:
-        models.verify(profile, folder, full=True, progress=bar)
-    finally:
-        bar.close()
-    print(f"{profile}: every file is the original.")
+def verify(profile: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Hash every file again, of one profile or of every one that is there."""
+    folder = load_settings().weights_dir
+    there = [name for name in models.CATALOGUE if models.partly_installed(name, folder)]
+    profiles = [profile] if profile else there or ["compact"]
+    done: set[str] = set()
+    wrong: WeightsError | None = None
+    for name in profiles:
+        try:
+            with _Bar() as bar:
+                models.verify(name, folder, full=True, progress=bar, done=done)
+            print(f"{name}: every file is the original.")
+        except WeightsError as error:
+            if wrong is not None:
+                print(f"{wrong.message} ({wrong.stage}: {wrong.code})", file=sys.stderr)
+            wrong = error
+    if wrong is not None:
+        raise wrong
+
+
+def _say_licences(wanted: Iterable[Model]) -> None:
+    bound = [model.name for model in wanted if not model.commercial]
+    if bound:
+        print(f"For NON-COMMERCIAL USE ONLY (CC-BY-NC-4.0): {', '.join(bound)}", flush=True)
+
+
+def _profile_lines(weights: ProfileWeights, folder: Path) -> list[str]:
+    name = weights.profile
+    if models.installed(name, folder):
+        state = "installed"
+    else:
+        state = "partly" if models.partly_installed(name, folder) else "not installed"
+    default = weights.default_models
+    disk, download = sum(m.size for m in default), sum(m.download for m in default)
+    apart = f" ({_amount(download)} to download)" if download > disk else ""
+    lines = [
+        f"{name}  [{state}]  {weights.summary}",
+        f"    needs about {_amount(disk)} of disk{apart} and {weights.memory:g} GB of memory",
+        f"    get it with: {models.command(name, {})}",
+    ]
+    lines += [_model_line(model, folder) for model in weights.models]
+    for choice in weights.choices:
+        lines += _voices_lines(choice, folder) if choice.several else [
+            _model_line(model, folder, _option(choice, model))
+            for model in choice.models if model not in weights.models
+        ]  # fmt: skip
+    return lines
+
+
+def _option(choice: Choice, model: Model) -> str:
+    default = ", the default" if model.key in choice.default else ""
+    return f"; --{choice.option} {model.key}{default}"
+
+
+def _model_line(model: Model, folder: Path, note: str = "") -> str:
+    state = models.state(model, folder)
+    size, exact = model.size, model.exact
+    if state == "installed":
+        size, exact = sum(file.size for file in models.files_of(model, folder)), True
+    terms = model.licence + ("" if model.commercial else ", NON-COMMERCIAL USE ONLY")
+    terms += ", gated: terms and token" if model.gated else ""
+    terms += "" if model.required else ", optional"
+    amount = ("" if exact else "~") + _amount(size)
+    return f"  {_MARKS[state]} {model.name:<40} {amount:>8}   {terms}{note}"
+
+
+def _voices_lines(choice: Choice, folder: Path) -> list[str]:
+    """One block for all voices of a choice."""
+    first = choice.models[0]
+    short = {iso: code for code, iso in models.VOICE_LANGUAGES.items()}
+    states = {short.get(m.key, m.key): models.state(m, folder) for m in choice.models}
+    there = [key for key, state in states.items() if state == "installed"]
+    mark = "!" if "damaged" in states.values() else "+" if there else "-"
+    terms = first.licence + ("" if first.commercial else ", NON-COMMERCIAL USE ONLY")
+    default = [short.get(key, key) for key in choice.default]
+    return [
+        f"  {mark} {'MMS voices, a language each':<40} {'~' + _amount(first.size):>8}   "
+        f"{terms}, optional",
+        f"      --{choice.option} {','.join(states)}",
+        f"      default: {','.join(default)}; installed: {','.join(there) or 'none'}",
+    ]
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

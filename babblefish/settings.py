@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -49,6 +49,10 @@ class Settings(BaseSettings):
 
     threads: int = Field(0, ge=0)
     """CPU threads for models; 0 plans from the machine's cores"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where the large networks run; auto takes a GPU that is there"""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """what SeamlessM4T computes with; auto chooses by what the machine can and has"""
 
     max_rooms: int = Field(20, ge=1)
     max_members: int = Field(40, ge=1)
@@ -91,3 +95,9 @@ def go_offline() -> None:
     """Tell libraries to stay off the network. Call before importing gradio or transformers."""
     for key, value in OFFLINE_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+
+
+def go_online() -> None:
+    """Take back ``go_offline`` for downloads from the hub. Call before importing huggingface_hub;
+    nothing but ``models fetch`` does."""
+    os.environ["HF_HUB_OFFLINE"] = "0"

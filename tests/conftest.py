@@ -22,6 +22,14 @@ def weights_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def big_weights_dir(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every profile's weights; toys where the real ones are only on the hub."""
+    from tests import big_weights
+
+    return big_weights.build(tmp_path_factory.mktemp("weights"), weights_dir)
+
+
+@pytest.fixture(scope="session")
 def speech() -> list[recordings.Clip]:
     """Human speech, or synthesised speech where no recordings are at hand."""
     return list(recordings.clips())
@@ -30,7 +38,7 @@ def speech() -> list[recordings.Clip]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs weights or browsers, so that `make check` can leave it out."""
     for item in items:
-        if "weights_dir" in getattr(item, "fixturenames", ()):
+        if {"weights_dir", "big_weights_dir"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.models)
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)

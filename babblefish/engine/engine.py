@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import RecogniserCapabilities
 from babblefish.engine.strain import Strain
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
@@ -37,25 +38,38 @@ class Engine:
     def __init__(self, profile: Profile) -> None:
         self.profile_name = profile.name
         self.ready = False
-        self.recogniser = _pool("recogniser", profile.recogniser)
-        self.translator = _pool("translator", profile.translator) if profile.translator else None
+        self.pools: list[WorkerPool] = []
+        self._shared: dict[str, WorkerPool] = {}
+        """factory → the pool that holds several of the stages"""
+        self._vad = self._pool("vad", profile.vad)
+        self.recogniser = self._stage("recogniser", profile.recogniser)
+        translator, drafter = profile.translator, profile.drafter
+        self.translator = self._stage("translator", translator) if translator else None
+        self._drafter = self._pool("drafter", drafter) if drafter else None
         self.synthesisers = [
-            _pool(f"synthesiser-{i}", plan) for i, plan in enumerate(profile.synthesisers)
+            self._pool(f"synthesiser-{i}", plan) for i, plan in enumerate(profile.synthesisers)
         ]
-        self.speaker_encoder = _pool("speaker", profile.speaker_encoder)
-        self._drafter = _pool("drafter", profile.drafter) if profile.drafter else None
-        self._vad = _pool("vad", profile.vad)
+        self.speaker_encoder = self._pool("speaker", profile.speaker_encoder)
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
-        self._strain = Strain([self.recogniser, *self.synthesisers], profile.cores)
+        working = [pool for pool in self.pools if pool.name == "recogniser"]
+        self._strain = Strain([*working, *self.synthesisers], profile.cores)
 
-    @property
-    def pools(self) -> list[WorkerPool]:
-        optional = [pool for pool in (self.translator, self._drafter) if pool]
-        return [
-            self._vad, self.recogniser, *optional, *self.synthesisers, self.speaker_encoder,
-        ]  # fmt: skip
+    def _pool(self, name: str, plan: StagePlan) -> WorkerPool:
+        pool = WorkerPool(
+            name, plan.spec, processes=plan.processes, threads=plan.threads, nice=plan.nice
+        )
+        self.pools.append(pool)
+        return pool
+
+    def _stage(self, name: str, plan: StagePlan) -> WorkerPool | PoolPart:
+        """A pool of its own, or the part of one that is there already."""
+        if not plan.spec.part:
+            return self._pool(name, plan)
+        if plan.spec.factory not in self._shared:
+            self._shared[plan.spec.factory] = self._pool(name, plan)
+        return PoolPart(self._shared[plan.spec.factory], plan.spec.part)
 
     @property
     def strain(self) -> float:
@@ -227,26 +241,29 @@ class Engine:
     def prepare(self, spoken: Iterable[str], heard: Iterable[str]) -> None:
         """People who speak and hear these languages have met: load in the background what
         translating between them takes, so that the first sentence need not wait for it."""
-        for source, target in itertools.product(set(spoken), set(heard)):
+        listened = set(heard)
+        for language in listened:
+            pool = self.synthesiser(language)
+            if pool is not None and pool.capabilities.on_demand:
+                self._soon(
+                    f"prepare {language}", pool.call("prepare", language, priority=Priority.NEXT)
+                )
+        for source, target in itertools.product(set(spoken), listened):
             route = self.route(source, target)
             text_from = source if route and route.kind == "text" else route and route.through
-            if text_from and self.translates_text(text_from, target):
-                name = f"prepare {text_from} {target}"
-                task = asyncio.create_task(self._prepare(text_from, target), name=name)
-                self._preparing.add(task)
-                task.add_done_callback(self._preparing.discard)
+            if self.translator and text_from and self.translates_text(text_from, target):
+                call = self.translator.call("prepare", text_from, target, priority=Priority.NEXT)
+                self._soon(f"prepare {text_from} {target}", call)
 
-    async def _prepare(self, source: str, target: str) -> None:
-        assert self.translator is not None
-        with contextlib.suppress(BabbleFishError):  # reported when somebody needs it
-            await self.translator.call("prepare", source, target, priority=Priority.NEXT)
+    def _soon(self, name: str, call: Coroutine[Any, Any, Any]) -> None:
+        async def quietly() -> None:
+            with contextlib.suppress(BabbleFishError):  # reported when somebody needs it
+                await call
+
+        task = asyncio.create_task(quietly(), name=name)
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
 
     async def embed(self, audio: np.ndarray, priority: Priority = Priority.NOW) -> np.ndarray:
         """Voiceprint of 16 kHz speech, (dimension,) float32. Raises SpeakerError, WorkerError."""
         return await self.speaker_encoder.call("embed", audio, priority=priority, timeout=10.0)
-
-
-def _pool(name: str, plan: StagePlan) -> WorkerPool:
-    return WorkerPool(
-        name, plan.spec, processes=plan.processes, threads=plan.threads, nice=plan.nice
-    )

@@ -95,6 +95,9 @@ class EspeakSynthesiser:
         samples = np.concatenate(self._heard).astype(np.float32) / 32768.0
         return match_loudness(trim(resample(samples, self._rate, PLAYOUT_RATE)))
 
+    def prepare(self, language: str) -> None:
+        """Nothing to do: the library has every language at hand."""
+
     def _choose(self, language: str, voice: str, speed: float) -> None:
         voices = self.capabilities.voices.get(language)
         if voices is None:

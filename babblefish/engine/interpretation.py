@@ -92,13 +92,16 @@ class Interpretation:
     async def _transcribe(self) -> Any:
         """Ask the recogniser; once more if its process died, which may not have been our fault."""
         request = translations.request(self._engine, self._utterance, self._targets)
-        call = ("transcribe", self._utterance.audio.samples, request)
+        ask = partial(
+            self._engine.recogniser.call, "transcribe", self._utterance.audio.samples, request,
+            priority=self._priority, batch=self._engine.recogniser_capabilities.batch,
+        )  # fmt: skip
         try:
-            return await self._engine.recogniser.call(*call, priority=self._priority)
+            return await ask()
         except WorkerError as error:
             if error.code != "worker_died":
                 raise
-            return await self._engine.recogniser.call(*call, priority=self._priority)
+            return await ask()
 
     async def _into(self, target: str, heard: Recognition) -> None:
         try:

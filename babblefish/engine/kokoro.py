@@ -97,6 +97,9 @@ class KokoroSynthesiser:
             return np.zeros(0, np.float32)
         return match_loudness(resample(np.concatenate(parts), RATE, PLAYOUT_RATE))
 
+    def prepare(self, language: str) -> None:
+        """Nothing to do: one model speaks every language, and is there already."""
+
     def _speak(self, phonemes: str, style: np.ndarray, speed: float) -> np.ndarray:
         """One batch of phonemes → (n,) float32 at RATE, silence at both ends included."""
         known = [p for p in phonemes if p in DEFAULT_VOCAB]

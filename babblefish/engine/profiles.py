@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from babblefish.engine import models
@@ -93,40 +92,111 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compact(weights_dir: Path, cores: int) -> Profile:
+class _Plans:
+    """Plans of the stages that profiles are made of, for one machine."""
+
+    def __init__(self, settings: Settings, cores: int, most_per_recogniser: int) -> None:
+        self._settings = settings
+        self._threads = plan_threads(cores, most_per_recogniser)
+        self.cores = cores
+        self.vad = self._one("vad", "vad:SileroVad", 1, **self._weights)
+        self.kokoro = self._voices("kokoro:KokoroSynthesiser", self._threads.synthesisers)
+        self.espeak = self._one("plain voice", "espeak:EspeakSynthesiser", 1)
+
+    @property
+    def _weights(self) -> dict[str, Any]:
+        return {"weights_dir": self._settings.weights_dir}
+
+    def whisper(self, size: str, work: str = "recognition") -> StagePlan:
+        return self._recognition(work, "whisper:WhisperRecogniser", size=size)
+
+    def apertium(self) -> StagePlan:
+        return self._one("translation", "apertium:ApertiumTranslator", 1)
+
+    def nllb(self, size: str) -> StagePlan:
+        count = self._threads.recogniser_threads
+        return self._one(
+            "translation", "nllb:NllbTranslator", count, **self._weights, threads=count, size=size,
+            device=self._settings.device,
+        )  # fmt: skip
+
+    def seamless(self, part: str) -> StagePlan:
+        """Recogniser and translator, which share one process."""
+        return self._recognition(
+            "recognition", "seamless:Seamless", 1, part, precision=self._settings.precision,
+            device=self._settings.device,
+        )  # fmt: skip
+
+    def mms(self) -> StagePlan:
+        """One process: each further one would hold every voice again."""
+        return self._voices("mms:MmsSynthesiser", 1)
+
+    def speakers(self, pyannote: bool) -> StagePlan:
+        count = self._threads.speaker_threads
+        encoder = "pyannote_encoder:PyannoteEncoder" if pyannote else "speakers:Ge2eEncoder"
+        return self._one("speakers", encoder, count, **self._weights, threads=count)
+
+    def _recognition(
+        self, work: str, factory: str, processes: int = 0, part: str = "", **options: Any
+    ) -> StagePlan:
+        count = self._threads.recogniser_threads
+        spec = StageSpec(_ENGINE + factory, {**self._weights, "threads": count, **options}, part)
+        return StagePlan(spec, processes or self._threads.recognisers, count, _NICE[work])
+
+    def _voices(self, factory: str, processes: int) -> StagePlan:
+        count = self._threads.synthesiser_threads
+        spec = StageSpec(_ENGINE + factory, {**self._weights, "threads": count})
+        return StagePlan(spec, processes, count, _NICE["voices"])
+
+    def _one(self, work: str, factory: str, count: int, **options: Any) -> StagePlan:
+        return StagePlan(StageSpec(_ENGINE + factory, options), 1, count, _NICE[work])
+
+
+_ENGINE = "babblefish.engine."
+
+
+def _compact(settings: Settings, cores: int) -> Profile:
     """Whisper base, Apertium, Kokoro and espeak-ng, GE2E: all from package registries."""
-    threads = plan_threads(cores)
-
-    def plan(work: str, factory: str, processes: int = 1, count: int = 1, **options) -> StagePlan:
-        spec = StageSpec(f"babblefish.engine.{factory}", options)
-        return StagePlan(spec, processes, count, _NICE[work])
-
-    weights: dict[str, Any] = {"weights_dir": weights_dir}
-    recogniser = ("whisper:WhisperRecogniser", threads.recognisers, threads.recogniser_threads)
-    recogniser_options = {**weights, "threads": threads.recogniser_threads}
-    voice_options = {**weights, "threads": threads.synthesiser_threads}
+    plans = _Plans(settings, cores, most_per_recogniser=8)
     return Profile(
-        name="compact",
-        vad=plan("vad", "vad:SileroVad", **weights),
-        recogniser=plan("recognition", *recogniser, **recogniser_options),
-        translator=plan("translation", "apertium:ApertiumTranslator"),
-        synthesisers=(
-            plan(
-                "voices", "kokoro:KokoroSynthesiser", threads.synthesisers,
-                threads.synthesiser_threads, **voice_options,
-            ),
-            plan("plain voice", "espeak:EspeakSynthesiser"),
-        ),
-        speaker_encoder=plan(
-            "speakers", "speakers:Ge2eEncoder", 1, threads.speaker_threads, **weights
-        ),
-        drafter=plan("drafts", *recogniser, **recogniser_options),
-        cores=cores,
+        "compact", plans.vad, plans.whisper("base"), plans.apertium(),
+        (plans.kokoro, plans.espeak), plans.speakers(pyannote=False),
+        plans.whisper("base", "drafts"), cores,
     )  # fmt: skip
 
 
-PROFILES: dict[str, Callable[[Path, int], Profile]] = {"compact": compact}
-"""Best last: ``auto`` takes the last one whose weights are installed."""
+def _whisper_nllb(settings: Settings, cores: int) -> Profile:
+    """A larger Whisper and NLLB-200: two hundred languages."""
+    plans = _Plans(settings, cores, most_per_recogniser=16)
+    found = models.chosen("whisper-nllb", settings.weights_dir)
+    return Profile(
+        "whisper-nllb", plans.vad, plans.whisper(found.whisper or "small"),
+        plans.nllb(found.nllb or "600M"), _voices(plans, found), plans.speakers(found.has_pyannote),
+        plans.whisper("base", "drafts"), cores,
+    )  # fmt: skip
+
+
+def _seamless(settings: Settings, cores: int) -> Profile:
+    """SeamlessM4T v2, for the big server. Whisper base makes the partial captions: Seamless is too
+    large to be loaded twice, and too slow to look at a sentence many times."""
+    plans = _Plans(settings, cores, most_per_recogniser=32)
+    found = models.chosen("seamless", settings.weights_dir)
+    return Profile(
+        "seamless", plans.vad, plans.seamless("recogniser"), plans.seamless("translator"),
+        _voices(plans, found), plans.speakers(found.has_pyannote), plans.whisper("base", "drafts"),
+        cores,
+    )  # fmt: skip
+
+
+def _voices(plans: _Plans, found: models.Chosen) -> tuple[StagePlan, ...]:
+    mms = (plans.mms(),) if found.voices else ()
+    return plans.kokoro, *mms, plans.espeak
+
+
+PROFILES: dict[str, Callable[[Settings, int], Profile]] = {
+    "compact": _compact, "whisper-nllb": _whisper_nllb, "seamless": _seamless,
+}  # fmt: skip
+"""name → what it is made of, on a machine of so many cores"""
 
 
 def without_drafts(profile: Profile) -> Profile:
@@ -135,15 +205,16 @@ def without_drafts(profile: Profile) -> Profile:
 
 
 def choose(settings: Settings) -> Profile:
-    """The profile that ``settings.profile`` names.
+    """The profile that ``settings.profile`` names; ``auto`` is the best one that is installed.
 
     Raises SettingsError("profile") for an unknown name.
     """
-    name = "compact" if settings.profile == "auto" else settings.profile
+    automatic = settings.profile == "auto"
+    name = models.best_installed(settings.weights_dir) if automatic else settings.profile
     if name not in PROFILES:
         known = ", ".join(["auto", *PROFILES])
         raise SettingsError("profile", f"There is no profile of that name. Known: {known}.")
-    return PROFILES[name](settings.weights_dir, settings.threads or available_cores())
+    return PROFILES[name](settings, settings.threads or available_cores())
 
 
 def installed_profile(settings: Settings) -> Profile:

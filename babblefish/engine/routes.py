@@ -1,7 +1,8 @@
 """How a sentence gets from one language into another, and how well.
 
-Two ways exist in a profile without a neural translator: translate the transcript (Apertium), or
-let the recogniser translate the speech itself into English and go on from there. What
+Two ways exist: translate the transcript, or let the recogniser translate the speech itself, into
+the target or into English and go on from there. A way that is ``good`` wins. Between those of the
+``compact`` profile (Apertium, and Whisper's translation into English), what
 ``bench/translation_routes.py`` measured (chrF, ``bench/results/translation_routes.md``) decides:
 
 * into English the recogniser wins everywhere: 72 against 65 from Spanish, 73 against 60 from
@@ -47,17 +48,16 @@ def plan(
         return Route("text", "good")
     if source not in recogniser.languages:
         return None
-    if target in recogniser.translates_into:
-        return Route("speech", "basic")
-    return by_text(source, target, translator) or _over_pivot(
-        source, target, recogniser, translator
-    )
+    spoken = target in recogniser.translates_into
+    written = _by_text(source, target, translator)
+    if spoken and not (
+        written and written.quality == "good" and recogniser.translation_quality != "good"
+    ):
+        return Route("speech", recogniser.translation_quality)
+    return written or _over_pivot(source, target, recogniser, translator)
 
 
-def by_text(source: str, target: str, translator: TranslatorCapabilities | None) -> Route | None:
-    """The way over the transcript even where another is better: quick enough for drafts."""
-    if source == target:
-        return Route("text", "good")
+def _by_text(source: str, target: str, translator: TranslatorCapabilities | None) -> Route | None:
     if translator is None or (source, target) not in translator.pairs:
         return None
     return Route("text", translator.pairs[source, target])

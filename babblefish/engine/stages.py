@@ -32,6 +32,17 @@ class StageSpec:
     """"package.module:Class" """
     options: Mapping[str, Any] = field(default_factory=dict)
     """keyword arguments of the factory"""
+    part: str = ""
+    """where the factory builds several stages over one model, the attribute that this one is;
+    specs that differ in nothing else share their processes"""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCapabilities:
+    """Of an object that is several stages at once."""
+
+    parts: Mapping[str, Any]
+    """attribute of each stage → its capabilities"""
 
 
 # --- voice activity -------------------------------------------------------------------------
@@ -70,6 +81,11 @@ class RecogniserCapabilities:
     """languages it can translate *speech* into directly"""
     max_seconds: float
     """longest audio it accepts in one call"""
+    translation_quality: Quality = "basic"
+    """of its speech translation"""
+    batch: int = 1
+    """utterances that it takes at once; above 1 it has ``transcribe_batch``, which takes a list of
+    (audio, request) and returns a list of recognitions or errors"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +161,8 @@ class SynthesiserCapabilities:
     voices: Mapping[str, tuple[str, ...]]
     """language → voice names, best first. A voice name is opaque to everybody else."""
     quality: Quality
+    on_demand: bool = False
+    """languages are loaded when first used, or in advance by ``prepare``"""
 
 
 class Synthesiser(Protocol):
@@ -156,6 +174,11 @@ class Synthesiser(Protocol):
         speed: 1.0 is natural, 1.2 a fifth faster. Empty array for text without anything to say.
         Raises SynthesisError("language" | "voice" | "bad_audio").
         """
+        ...
+
+    def prepare(self, language: str) -> None:
+        """Somebody hears this language now: load what speaking it takes. Does nothing for a
+        language that is not spoken."""
         ...
 
 

@@ -80,3 +80,13 @@ class SileroVad:
         )
         flat = recurrent.transpose(1, 0, 2).reshape(n, -1)
         return output[:, 0], np.concatenate([flat, window[:, -_CONTEXT:]], axis=1)
+
+
+def voice_in(vad: SileroVad, samples: np.ndarray) -> np.ndarray:
+    """Speech probability of each whole or begun FRAME of (n,) float32 samples."""
+    frames = np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, 1, FRAME)
+    state = np.zeros((1, *vad.capabilities.state_shape), np.float32)
+    found = np.zeros(len(frames), np.float32)
+    for number, frame in enumerate(frames):
+        (found[number],), state = vad.probabilities(frame, state)
+    return found

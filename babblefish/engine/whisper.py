@@ -36,7 +36,7 @@ from babblefish.engine.stages import (
     Recognition,
     RecognitionRequest,
 )
-from babblefish.engine.vad import FRAME, SileroVad
+from babblefish.engine.vad import FRAME, SileroVad, voice_in
 from babblefish.engine.whisper_model import Encoding, WhisperModel
 from babblefish.errors import RecognitionError, WeightsError
 
@@ -57,6 +57,8 @@ _QUIET_DB = -32.0
 _TRANSLATED_DRAFT = 1.2
 """seconds from which a draft is translated too; the first look at a sentence must be quick"""
 _CONTEXT_TOKENS = 100
+_IDENTIFY_SECONDS = 8.0
+"""of speech that tell a language as well as more would"""
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
 
@@ -117,6 +119,11 @@ class WhisperRecogniser:
             samples = match_loudness(samples)
         return _Listening(self, samples, request).run()
 
+    def identify(self, samples: np.ndarray) -> dict[str, float]:
+        """Probability of each language in (n,) float32 of speech, of which the beginning counts."""
+        longest = int(_IDENTIFY_SECONDS * SPEECH_RATE)
+        return _Listening(self, samples[:longest], RecognitionRequest()).languages()
+
     def _check(self, samples: np.ndarray, request: RecognitionRequest) -> None:
         if len(samples) > MAX_SECONDS * SPEECH_RATE:
             raise RecognitionError(
@@ -165,6 +172,9 @@ class _Listening:
             text, language, probability, transcript.evidence.confidence, no_speech,
             {"en": unloop(english.evidence.text)} if english else {},
         )  # fmt: skip
+
+    def languages(self) -> dict[str, float]:
+        return self._first_look(self._encode(_window(self._features.shape[1], DRAFT_WINDOWS)))[0]
 
     def _encode(self, window: int) -> Encoding:
         features = self._features
@@ -286,13 +296,7 @@ def _loudest(samples: np.ndarray) -> float:
 
 def _voiced_seconds(vad: SileroVad, samples: np.ndarray) -> float:
     """How much of ``samples`` sounds like a voice."""
-    padded = np.pad(samples, (0, -len(samples) % FRAME)).reshape(-1, 1, FRAME)
-    state = np.zeros((1, *vad.capabilities.state_shape), np.float32)
-    voiced = 0
-    for frame in padded:
-        probability, state = vad.probabilities(frame, state)
-        voiced += bool(probability[0] > 0.5)
-    return voiced * FRAME / SPEECH_RATE
+    return float(np.count_nonzero(voice_in(vad, samples) > 0.5)) * FRAME / SPEECH_RATE
 
 
 def _nothing(

@@ -7,6 +7,7 @@ does, so it never outlives the server. It knows no queue, priority or event loop
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 import pickle
 import signal
@@ -60,16 +61,26 @@ def run(connection: Connection) -> None:
         return
     while True:
         try:
-            method, args = receive(connection)
+            method, jobs = receive(connection)
         except (EOFError, OSError):
             return
         started = time.perf_counter()
         interruption.reset()
         try:
-            answer = ("ok", getattr(stage, method)(*args))
+            answers = _answers(stage, method, jobs)
         except Exception as error:
-            answer = ("error", _portable(error, method))
-        send(connection, (*answer, time.perf_counter() - started))
+            answers = [_portable(error, method)] * len(jobs)
+        send(connection, (answers, time.perf_counter() - started))
+
+
+def _answers(stage: Any, method: str, jobs: list[tuple]) -> list[Any]:
+    """One for each of ``jobs``, which are arguments of ``method``."""
+    if len(jobs) == 1:
+        return [operator.attrgetter(method)(stage)(*jobs[0])]
+    answers = operator.attrgetter(f"{method}_batch")(stage)(jobs)
+    if len(answers) != len(jobs):
+        raise WorkerError("stage_crashed", f"{method} lost part of what it was given.")
+    return [_portable(a, method) if isinstance(a, Exception) else a for a in answers]
 
 
 def main() -> None:

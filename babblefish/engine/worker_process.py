@@ -42,6 +42,8 @@ class Job:
     args: tuple = field(compare=False)
     timeout: float = field(compare=False)
     done: asyncio.Future = field(compare=False)
+    batch: int = field(default=1, compare=False)
+    """how many of its kind may be done at once"""
     begun: float = field(default=0.0, compare=False)
     interrupted: bool = field(default=False, compare=False)
 
@@ -52,24 +54,26 @@ class WorkerProcess:
     def __init__(self, pool: WorkerPool, number: int) -> None:
         self._pool = pool
         self._popen: subprocess.Popen | None = None
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._bell, self._listen = socket.socketpair()
         """one byte per job, so that the thread can wait for a job and a death at once"""
         self._closing = False
-        self.current: Job | None = None
+        self.current: list[Job] = []
         self.pid = 0
         self._thread = threading.Thread(
             target=self._serve, name=f"{pool.name}-{number}", daemon=True
         )
         self._thread.start()
 
-    def give(self, job: Job) -> None:
-        self.current = job
-        job.begun = time.monotonic()
-        self._put(job)
+    def give(self, jobs: list[Job]) -> None:
+        """One job, or several of one method to be done together."""
+        self.current = jobs
+        for job in jobs:
+            job.begun = time.monotonic()
+        self._put(jobs)
 
-    def _put(self, job: Job | None) -> None:
-        self._jobs.put(job)
+    def _put(self, jobs: list[Job] | None) -> None:
+        self._jobs.put(jobs)
         self._bell.send(b"!")
 
     def kill(self) -> None:
@@ -145,7 +149,7 @@ class WorkerProcess:
             if connection in wait([connection, self._listen]):
                 raise EOFError  # an idle worker says nothing: it died
             self._listen.recv(1)
-            if (job := self._jobs.get()) is None:
+            if (jobs := self._jobs.get()) is None:
                 return
-            send(connection, (job.method, job.args))
-            self._pool._post(self._pool._on_answer, self, job, *receive(connection))
+            send(connection, (jobs[0].method, [job.args for job in jobs]))
+            self._pool._post(self._pool._on_answer, self, *receive(connection))

@@ -14,6 +14,7 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -81,7 +82,7 @@ class WorkerPool:
     def worked(self) -> float:
         """Seconds of work so far, of all processes, including what is being done now."""
         now = time.monotonic()
-        running = [now - p.current.begun for p in self._processes if p.current]
+        running = [now - p.current[0].begun for p in self._processes if p.current]
         return self.stats.busy_seconds + sum(running)
 
     @property
@@ -117,13 +118,16 @@ class WorkerPool:
 
     async def call(
         self, method: str, *args: Any, priority: Priority = Priority.NOW, timeout: float = 30.0,
-        deadline: float | None = None,
+        deadline: float | None = None, batch: int = 1,
     ) -> Any:  # fmt: skip
         """Run ``stage.method(*args)`` in a worker process.
 
         deadline: when the answer is needed, on ``time.monotonic``'s clock; now by default. Within
         a priority, the earliest is served first.
         timeout: seconds of work (not of waiting) after which the process counts as hung.
+        batch: where more than one such call waits, up to so many are taken at once, by
+        ``stage.method_batch`` with a list of their arguments; it returns a list of what each of
+        them gets, errors included.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
         "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded".
         Cancelling takes the job out of the queue; one that already runs is given up if the stage
@@ -136,7 +140,7 @@ class WorkerPool:
         due = time.monotonic() if deadline is None else deadline
         job = Job(
             (int(priority), due, next(self._order)), method, args, timeout,
-            self._loop.create_future(),
+            self._loop.create_future(), batch,
         )  # fmt: skip
         self._admit(job)
         self._dispatch()
@@ -170,19 +174,32 @@ class WorkerPool:
             if job.done.done():
                 continue
             process = self._idle.pop()
-            self._timers[process] = self._loop.call_later(job.timeout, self._on_hang, process, job)
-            process.give(job)
+            jobs = [job, *self._companions(job)]
+            timeout = sum(job.timeout for job in jobs)
+            self._timers[process] = self._loop.call_later(timeout, self._on_hang, process, timeout)
+            process.give(jobs)
+
+    def _companions(self, first: Job) -> list[Job]:
+        """Jobs that go to a process together with ``first``; taken out of the queue."""
+        alike = [
+            job for job in sorted(self._queue)
+            if job.method == first.method and job.key[0] == first.key[0] and not job.done.done()
+        ][: first.batch - 1]  # fmt: skip
+        if alike:
+            self._queue = [job for job in self._queue if job not in alike]
+            heapq.heapify(self._queue)
+        return alike
 
     def _interrupt_draft(self) -> None:
         """Something urgent has to wait: let one process give up a draft, if any makes one."""
-        running = [process.current for process in self._processes if process.current]
+        running = [process.current[0] for process in self._processes if process.current]
         drafts = [job for job in running if job.key[0] == Priority.DRAFT and not job.interrupted]
         if drafts:
             self._interrupt(drafts[0])
 
     def _interrupt(self, job: Job) -> None:
         for process in self._processes:
-            if process.current is job:
+            if process.current == [job]:  # others may wait for what it shares a batch with
                 job.interrupted = True
                 process.interrupt()
 
@@ -200,47 +217,47 @@ class WorkerPool:
             self._ready.set_result(None)
 
     def _free(self, process: WorkerProcess) -> None:
-        process.current = None
+        process.current = []
         if timer := self._timers.pop(process, None):
             timer.cancel()
         if not self._closed and process not in self._idle:
             self._idle.append(process)
         self._dispatch()
 
-    def _on_answer(
-        self, process: WorkerProcess, job: Job, kind: str, value: Any, seconds: float
-    ) -> None:
-        self.stats.calls += 1
+    def _on_answer(self, process: WorkerProcess, answers: list[Any], seconds: float) -> None:
+        """answers: one for each of the process's jobs; those that failed have an error."""
+        self.stats.calls += len(process.current)
         self.stats.busy_seconds += seconds
-        if kind == "error":
-            self.stats.errors += 1
-        if not job.done.done():
-            if kind == "error":
-                job.done.set_exception(value)
-            else:
-                job.done.set_result(value)
+        for job, answer in zip(process.current, answers, strict=True):
+            failed = isinstance(answer, BabbleFishError)
+            self.stats.errors += failed
+            if not job.done.done():
+                if failed:
+                    job.done.set_exception(answer)
+                else:
+                    job.done.set_result(answer)
         self._free(process)
 
-    def _on_hang(self, process: WorkerProcess, job: Job) -> None:
+    def _on_hang(self, process: WorkerProcess, timeout: float) -> None:
         self._timers.pop(process, None)
-        if not job.done.done():
-            job.done.set_exception(
-                WorkerError("worker_hung", f"{self.name} took over {job.timeout:g} s; restarted.")
-            )
+        _fail(
+            process.current,
+            WorkerError("worker_hung", f"{self.name} took over {timeout:g} s; restarted."),
+        )
         process.kill()
 
     def _on_death(self, process: WorkerProcess, failures: int) -> None:
-        job, process.current = process.current, None
+        jobs, process.current = process.current, []
         if timer := self._timers.pop(process, None):
             timer.cancel()
         if process in self._idle:
             self._idle.remove(process)
         self.stats.restarts += 1
         log.warning("worker died; starting another", pool=self.name, failures=failures)
-        if job is not None and not job.done.done():
-            job.done.set_exception(
-                WorkerError("worker_died", f"The {self.name} process died; a new one is starting.")
-            )
+        _fail(
+            jobs,
+            WorkerError("worker_died", f"The {self.name} process died; a new one is starting."),
+        )
         if failures >= len(BACKOFF) and not self._ready.done():
             self._on_broken(
                 process,
@@ -259,11 +276,38 @@ class WorkerPool:
             self._fail_all(error)
 
     def _fail_all(self, error: BabbleFishError) -> None:
-        current = [p.current for p in self._processes if p.current]
         waiting, self._queue = self._queue, []
-        for job in (*waiting, *current):
-            if not job.done.done():
-                job.done.set_exception(error)
+        _fail([*waiting, *(job for p in self._processes for job in p.current)], error)
         if self._started and not self._ready.done():
             self._ready.set_exception(error)
             self._ready.exception()  # start() may have been cancelled; do not warn
+
+
+class PoolPart:
+    """One of several stages that a pool's processes hold, to be called like a pool of its own."""
+
+    def __init__(self, pool: WorkerPool, part: str) -> None:
+        self.pool, self._part = pool, part
+
+    @property
+    def name(self) -> str:
+        return self.pool.name
+
+    @property
+    def stats(self) -> PoolStats:
+        """Of the whole pool."""
+        return self.pool.stats
+
+    @property
+    def capabilities(self) -> Any:
+        return self.pool.capabilities.parts[self._part]
+
+    async def call(self, method: str, *args: Any, **options: Any) -> Any:
+        """See ``WorkerPool.call``."""
+        return await self.pool.call(f"{self._part}.{method}", *args, **options)
+
+
+def _fail(jobs: Sequence[Job], error: BabbleFishError) -> None:
+    for job in jobs:
+        if not job.done.done():
+            job.done.set_exception(error)
