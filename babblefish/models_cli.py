@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from babblefish.engine import models
 from babblefish.engine.models import Choice, Model, ProfileWeights
+from babblefish.engine.offers import Abilities
 from babblefish.errors import WeightsError
+from babblefish.languages import LanguageOffer
 from babblefish.settings import go_online, load_settings
 
 models_app = typer.Typer(help="Model weights: what is needed, what is installed.")
@@ -77,6 +79,38 @@ def list_models() -> None:
     print("+ installed, - not installed, ! incomplete: fetch again, ~ about")
     print("Apertium's dictionaries (GPL) come as system packages: see requirements-apt.txt.")
     print(f"Weights are in {folder}")
+
+
+@models_app.command("languages")
+def list_languages() -> None:
+    """What each profile offers in each language, as a Markdown table."""
+    from babblefish.engine import claims
+
+    print(language_table({name: profile() for name, profile in claims.PROFILES.items()}))
+
+
+def language_table(profiles: dict[str, Abilities]) -> str:
+    """Markdown: a line for each language that any of ``profiles`` knows, best served first."""
+    offers = {
+        name: {offer.code: offer for offer in able.languages()}
+        for name, able in reversed(profiles.items())
+    }  # the best profile decides the order
+    rows = {code: offer for found in offers.values() for code, offer in found.items()}
+    lines = [
+        f"| language | code | {' | '.join(profiles)} |",
+        f"|---|---|{'---|' * len(profiles)}",
+    ]
+    for code, row in rows.items():
+        cells = [_offer(offers[name].get(code)) for name in profiles]
+        lines.append(f"| {row.english_name} | {code} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _offer(offer: LanguageOffer | None) -> str:
+    if offer is None:
+        return ""
+    heard = {"voice": "read, heard", "basic_voice": "read, heard plainly", "captions": "read"}
+    return ", ".join(filter(None, ("spoken" * offer.speak, heard.get(offer.hear or "", ""))))
 
 
 @models_app.command()

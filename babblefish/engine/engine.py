@@ -20,6 +20,7 @@ from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
+from babblefish.engine.offers import Abilities
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import RecogniserCapabilities
 from babblefish.engine.strain import Strain
@@ -132,34 +133,22 @@ class Engine:
         pool = self.synthesiser(language)
         return pool.capabilities.voices[language] if pool else ()
 
+    @property
+    def abilities(self) -> Abilities:
+        """What the stages can do together."""
+        return Abilities(
+            self.recogniser_capabilities,
+            self.translator.capabilities if self.translator else None,
+            [pool.capabilities for pool in self.synthesisers],
+        )
+
     def hearing(self, language: str) -> languages.Hearing | None:
-        """What a listener of ``language`` gets at best; None: nothing is translated into it."""
-        spoken = self.recogniser_capabilities.languages
-        if not any(self.route(source, language) for source in spoken if source != language):
-            return None
-        pool = self.synthesiser(language)
-        if pool is None:
-            return "captions"
-        return "voice" if pool.capabilities.quality == "good" else "basic_voice"
+        """See ``Abilities.hearing``."""
+        return self.abilities.hearing(language)
 
     def languages(self) -> list[LanguageOffer]:
         """Every language that may be spoken or heard, best served first."""
-        known = set(self.recogniser_capabilities.languages)
-        if self.translator:
-            known |= {target for _, target in self.translator.capabilities.pairs}
-        rank = {"voice": 0, "basic_voice": 1, "captions": 2, None: 3}
-        offers = [
-            LanguageOffer(
-                code,
-                languages.own_name(code),
-                languages.english_name(code),
-                languages.direction(code),
-                code in self.recogniser_capabilities.languages,
-                self.hearing(code),
-            )
-            for code in known
-        ]
-        return sorted(offers, key=lambda o: (rank[o.hear], o.name.casefold()))
+        return self.abilities.languages()
 
     # --- work -------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ import numpy as np
 from babblefish.audio import check_speech, match_loudness
 from babblefish.engine.doubts import is_often_invented
 from babblefish.engine.precision import Precision, usable_device
-from babblefish.engine.seamless_codes import standard_codes
+from babblefish.engine.seamless_codes import WRITTEN_ONLY, standard_codes
 from babblefish.engine.seamless_decoding import Text, decode
 from babblefish.engine.seamless_model import Encoding, Row, SeamlessModel
 from babblefish.engine.seamless_translator import SeamlessTranslator
@@ -42,8 +42,6 @@ from babblefish.errors import BabbleFishError, RecognitionError, WeightsError
 
 FOLDER = "seamless-m4t-v2-large"
 MAX_SECONDS = 30.0
-_WRITTEN_ONLY = frozenset({"ms"})
-"""languages that it writes and does not hear"""
 _SHORTEST = 0.1
 """seconds; less holds no word"""
 _LEAST_VOICED = 0.1
@@ -128,7 +126,7 @@ class SeamlessRecogniser:
         self._codes = standard_codes(model.languages)
         written = frozenset(self._codes)
         self.capabilities = RecogniserCapabilities(
-            languages=written - _WRITTEN_ONLY, translates_into=written, max_seconds=MAX_SECONDS,
+            languages=written - WRITTEN_ONLY, translates_into=written, max_seconds=MAX_SECONDS,
             translation_quality="good", batch=batch,
         )  # fmt: skip
         self._meanwhile = ThreadPoolExecutor(1, "language")

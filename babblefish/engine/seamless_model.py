@@ -94,8 +94,7 @@ class SeamlessModel:
         torch.set_num_threads(max(1, threads))
         self._device = torch.device(device)
         config = SeamlessM4Tv2Config.from_pretrained(folder)
-        speech: Any = without_weights(lambda: SeamlessM4Tv2ForSpeechToText(config))
-        text: Any = without_weights(lambda: SeamlessM4Tv2ForTextToText(config))
+        speech, text = networks(config)
         if precision == "auto":
             precision = choose(this_machine(device), _parameters(speech) + _parameters(text) / 2)
         self.precision = precision
@@ -185,6 +184,14 @@ class SeamlessModel:
         length = tokens.index(self._end) if complete else len(tokens)
         judged = scores[: length + complete]
         return Decoded(tokens[:length], float(np.mean(judged)) if judged else 0.0, complete)
+
+
+def networks(config: SeamlessM4Tv2Config) -> tuple[Any, Any]:
+    """(speech to text, text to text), without weights."""
+    return (
+        without_weights(lambda: SeamlessM4Tv2ForSpeechToText(config)),
+        without_weights(lambda: SeamlessM4Tv2ForTextToText(config)),
+    )
 
 
 def _parameters(model: torch.nn.Module) -> int:

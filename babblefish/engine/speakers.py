@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from babblefish.audio import check_speech, decibels, rms
+from babblefish.audio import rms
 from babblefish.engine.stages import SPEECH_RATE, SpeakerEncoderCapabilities
-from babblefish.errors import SpeakerError, WeightsError
+from babblefish.engine.voiced import voiced
+from babblefish.errors import WeightsError
 
 _MELS = 40
 _WINDOW, _HOP = 400, 160
@@ -26,13 +27,6 @@ _STEP = 77
 """frames between two such looks, about 1.3 a second"""
 _LEVEL_DB = -30.0
 """dBFS the network was trained at; it hears loudness as part of a voice"""
-_PEAK = 0.5
-"""level at which pauses are looked for"""
-_SILENT_DB = -56.0
-_PAUSE_FRAMES = 4
-"""voice-detection frames on either side of voiced ones that are kept"""
-_MOST_SECONDS = 20.0
-"""of speech that are looked at: more changes a voiceprint no further"""
 
 
 class Ge2eEncoder:
@@ -77,39 +71,14 @@ class Ge2eEncoder:
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """See ``SpeakerEncoder.embed``; ``min_seconds`` counts speech, not pauses."""
-        samples = check_speech(audio, SpeakerError)
-        peak = float(np.abs(samples).max())
-        if decibels(peak) < _SILENT_DB:
-            raise SpeakerError("bad_audio", "The audio is silent.")
-        voiced = self._voiced(samples * np.float32(_PEAK / peak))
-        if len(voiced) < self.capabilities.min_seconds * SPEECH_RATE:
-            raise SpeakerError("too_short", "There is too little speech for a voiceprint.")
-        voiced = voiced * np.float32(10 ** (_LEVEL_DB / 20) / rms(voiced))
-        partials = self._partials(self._mel(voiced))
+        speech = voiced(audio, self._vad, self.capabilities.min_seconds)
+        speech = speech * np.float32(10 ** (_LEVEL_DB / 20) / rms(speech))
+        partials = self._partials(self._mel(speech))
         with self._torch.no_grad():
             _, (hidden, _) = self._lstm(self._torch.from_numpy(partials))
             embeddings = self._torch.relu(self._linear(hidden[-1])).numpy()
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9
         return _unit(embeddings.mean(axis=0))
-
-    def _voiced(self, samples: np.ndarray) -> np.ndarray:
-        """``samples`` without longer pauses."""
-        size = self._vad.capabilities.frame_samples
-        state = np.zeros((1, *self._vad.capabilities.state_shape), np.float32)
-        wanted = int(_MOST_SECONDS * SPEECH_RATE)
-        frames = np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
-        keep = np.zeros(len(frames) + _PAUSE_FRAMES, dtype=bool)
-        found = 0
-        for number, frame in enumerate(frames):
-            probability, state = self._vad.probabilities(frame[None], state)
-            if probability[0] > 0.5:
-                found += size
-                keep[max(0, number - _PAUSE_FRAMES) : number + _PAUSE_FRAMES + 1] = True
-            if found >= wanted:
-                break
-        if found < self.capabilities.min_seconds * SPEECH_RATE:
-            return frames[:0].ravel()
-        return frames[keep[: len(frames)]].ravel()
 
     def _mel(self, samples: np.ndarray) -> np.ndarray:
         """Power mel spectrogram, (frames, 40) float32."""

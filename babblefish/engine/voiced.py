@@ -1,0 +1,54 @@
+"""What is speech in a clip: for voiceprints, which pauses and noise only blur.
+
+Finds it with Silero's voice detection. Knows no voiceprints.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babblefish.audio import check_speech, decibels
+from babblefish.engine.stages import SPEECH_RATE, VoiceActivityDetector
+from babblefish.errors import SpeakerError
+
+MOST_SECONDS = 20.0
+"""of speech that are looked at: more changes a voiceprint no further"""
+_PEAK = 0.5
+"""level at which speech is looked for, and returned"""
+_SILENT_DB = -56.0
+_PAUSE_FRAMES = 4
+"""voice-detection frames on either side of voiced ones that are kept"""
+
+
+def voiced(audio: np.ndarray, vad: VoiceActivityDetector, min_seconds: float) -> np.ndarray:
+    """(n,) floating point at SPEECH_RATE → (m,) float32: its speech, without longer pauses, at a
+    fixed peak level; of more than MOST_SECONDS, the first ones.
+
+    Raises SpeakerError("bad_audio") for silence and what is no sound, SpeakerError("too_short")
+    where there is less speech than ``min_seconds``.
+    """
+    samples = check_speech(audio, SpeakerError)
+    peak = float(np.abs(samples).max())
+    if decibels(peak) < _SILENT_DB:
+        raise SpeakerError("bad_audio", "The audio is silent.")
+    speech, seconds = _without_pauses(samples * np.float32(_PEAK / peak), vad)
+    if seconds < min_seconds:
+        raise SpeakerError("too_short", "There is too little speech for a voiceprint.")
+    return speech
+
+
+def _without_pauses(samples: np.ndarray, vad: VoiceActivityDetector) -> tuple[np.ndarray, float]:
+    """Speech and what is right beside it, and how many seconds of that are speech."""
+    size = vad.capabilities.frame_samples
+    state = np.zeros((1, *vad.capabilities.state_shape), np.float32)
+    frames = np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
+    keep = np.zeros(len(frames) + _PAUSE_FRAMES, dtype=bool)
+    found = 0
+    for number, frame in enumerate(frames):
+        probability, state = vad.probabilities(frame[None], state)
+        if probability[0] > 0.5:
+            found += size
+            keep[max(0, number - _PAUSE_FRAMES) : number + _PAUSE_FRAMES + 1] = True
+        if found >= MOST_SECONDS * SPEECH_RATE:
+            break
+    return frames[keep[: len(frames)]].ravel(), found / SPEECH_RATE
