@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 ARGS ?=
 
-.PHONY: run setup prepare-dev python test check bench clean
+.PHONY: run setup prepare-dev python test check bench bench-large clean
 
 run: setup
 	@exec $(RUN) app.py serve $(ARGS)
@@ -28,6 +28,11 @@ check: prepare-dev
 
 bench: prepare-dev
 	$(RUN) app.py bench $(ARGS)
+
+bench-large: prepare-dev
+	$(RUN) -m bench.big_seamless $(ARGS)
+	$(RUN) -m bench.big_nllb
+	$(RUN) -m bench.big_voices
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache tests/e2e/shots bench/out

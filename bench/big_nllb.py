@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import resource
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from babblefish.engine.conversion import convert_nllb
+from babblefish.engine.worker_process import LITTLE_SPINNING
 from tests import tiny_nllb
 
 VOCABULARY, PIECES = 256_206, 256_001
@@ -119,6 +121,7 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
+    os.environ.update(LITTLE_SPINNING)
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--threads", type=int, default=2)
     print(table(measure(parser.parse_args().threads)))

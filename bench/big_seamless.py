@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from babblefish.engine.stages import SPEECH_RATE
+from babblefish.engine.worker_process import LITTLE_SPINNING
 
 SECONDS, TOKENS, TARGETS = 3.0, 15, 3
 _RUNS = 5
@@ -80,7 +82,7 @@ def _measure(folder: Path, precision: str, device: str, threads: int) -> dict[st
     loading, peak = time.perf_counter() - begun, _memory("VmHWM")
     noise = np.random.default_rng(0)
     clip = noise.normal(0, 0.1, int(SECONDS * SPEECH_RATE)).astype(np.float32)
-    options = {"min_new_tokens": TOKENS}
+    options: dict[str, Any] = {"min_new_tokens": TOKENS}
 
     def decode(count: int, clips: int = 1) -> Callable[[], Any]:
         encoding = model.encode_speech([clip] * clips)
@@ -155,6 +157,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    os.environ.update(LITTLE_SPINNING)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--device", default="cpu")

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from babblefish.engine.worker_process import LITTLE_SPINNING
 from babblefish.settings import OFFLINE_ENVIRONMENT, load_settings
 
 SENTENCE = "zebranie zaczyna się jutro o dziewiątej rano w dużej sali"
@@ -32,7 +33,7 @@ _RUNS = 7
 
 def measure(threads: int) -> dict[str, dict[str, float]]:
     """Medians of several runs, by stage; see ``TITLES``."""
-    waiting = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OMP_NUM_THREADS": str(threads)}
+    waiting = {**LITTLE_SPINNING, "OMP_NUM_THREADS": str(threads)}
     environment = {**os.environ, **OFFLINE_ENVIRONMENT, **waiting}
     found = {}
     for stage in STAGES:

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[2]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""OpenMP's threads (torch) sleep while they wait for one another: spinning takes the cores from the
-other stages. onnxruntime's spin within a run, see ``onnx_session``"""
+LITTLE_SPINNING = {
+    "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "20000",
+}  # fmt: skip
+"""OpenMP's threads (torch) spin for some microseconds while they wait for one another, and then
+sleep: spinning on takes the cores from the other stages, sleeping at once makes a large network
+take twice as long. onnxruntime's spin within a run, see ``onnx_session``"""
 BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
 """seconds before a process is started again, by failures in a row"""
 
@@ -101,7 +104,9 @@ class WorkerProcess:
         pool = self._pool
         ours, theirs = socket.socketpair()
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(_ROOT), *sys.path[1:]]))
-        environment.update({name: str(pool.threads) for name in _THREAD_VARIABLES}, **_NO_SPINNING)
+        environment.update(
+            {name: str(pool.threads) for name in _THREAD_VARIABLES}, **LITTLE_SPINNING
+        )
         with theirs:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "babblefish.engine.worker", str(theirs.fileno()),
