@@ -12,6 +12,7 @@ import pytest
 from babblefish.audio import rms
 from babblefish.engine.workers import PoolPart, WorkerPool
 from babblefish.errors import WorkerError
+from tests.read_aloud import speech
 from tests.stage_conformance import SAMPLE_CALLS, STAGES
 
 _CALLS = 12
@@ -22,12 +23,12 @@ _GROWTH = 24e6
 @pytest.mark.asyncio
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", STAGES)
-async def test_a_stage_serves_many_calls_and_keeps_nothing(name, big_weights_dir, speech):
+async def test_a_stage_serves_many_calls_and_keeps_nothing(name, big_weights_dir, weights_dir):
     listed = STAGES[name]
     pool = WorkerPool(name, listed.spec(big_weights_dir), threads=1)
     await pool.start()
     stage = PoolPart(pool, listed.part) if listed.part else pool
-    clip = next(c.samples for c in speech if c.language == "en" and c.seconds > 1.5)
+    clip = next(c.samples for c in speech(weights_dir) if c.language == "en" and c.seconds > 1.5)
     call = SAMPLE_CALLS[listed.kind](stage.capabilities, clip)
     try:
         expected = await stage.call(*call)

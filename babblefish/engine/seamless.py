@@ -193,7 +193,7 @@ class SeamlessRecogniser:
         texts = self._decode(utterances, encoding)
         for number, utterance in enumerate(utterances):
             if not utterance.request.draft and self._lost(utterance, texts[number][0]):
-                texts[number] = self._in_halves(utterance, texts[number])
+                texts[number] = self._in_smaller_pieces(utterance, texts[number])
         return [self._result(u, found) for u, found in zip(utterances, texts, strict=True)]
 
     def _identify(self, utterance: _Utterance) -> Future[dict[str, float]] | None:
@@ -239,10 +239,10 @@ class SeamlessRecogniser:
         voiced = utterance.voiced
         return voiced >= _LOST_FROM_S and transcript.tokens < _LOST_BELOW * voiced
 
-    def _in_halves(self, utterance: _Utterance, before: list[Text]) -> list[Text]:
-        """Again, cut at a pause into pieces half as long; ``before`` if that finds no more."""
-        halves = pieces(utterance.voice, utterance.seconds / 2 + 0.5)
-        utterance.pieces = [utterance.samples[start:end] for start, end in halves]
+    def _in_smaller_pieces(self, utterance: _Utterance, before: list[Text]) -> list[Text]:
+        """Again, cut at pauses into pieces half as long; ``before`` if that finds no more."""
+        smaller = pieces(utterance.voice, utterance.seconds / 2 + 0.5)
+        utterance.pieces = [utterance.samples[start:end] for start, end in smaller]
         (found,) = self._decode([utterance], self._model.encode_speech(utterance.pieces))
         more = found[0].tokens > before[0].tokens and not found[0].broken
         return found if more else before
