@@ -19,7 +19,10 @@ Direction = Literal["ltr", "rtl"]
 Hearing = Literal["voice", "basic_voice", "captions"]
 
 _RTL_SCRIPTS = frozenset({"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"})
-_SAME = {"nb": "no", "cmn": "zh", "iw": "he", "in": "id", "fil": "tl", "jv": "jw"}
+_SAME = {
+    "nb": "no", "cmn": "zh", "iw": "he", "in": "id", "fil": "tl", "jv": "jw", "pbt": "ps",
+    "quy": "qu", "fuv": "ff",
+}  # fmt: skip
 """Different tags for what the models know as one language."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,3 +85,21 @@ def test_without_any_python_make_says_so():
         ["make", "-s", "setup", "PYTHON="], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode and "Python 3.11 is missing" in done.stdout
+
+
+def test_the_host_requirements_pin_all_that_their_packages_need():
+    pinned = names("requirements.txt")
+    waiting, missing = list(pinned), set()
+    while waiting:
+        for line in importlib.metadata.requires(waiting.pop()) or ():
+            needed = Requirement(line)
+            name = canonicalize_name(needed.name)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                missing |= {name} - pinned
+    assert missing == set(), "two installs of one commit would differ"
+    assert not pinned & names("requirements-dev.txt"), "pinned twice"
+
+
+def names(file):
+    lines = (ROOT / file).read_text().splitlines()
+    return {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}

@@ -43,9 +43,6 @@ _STANDARD = frozenset(
 )  # fmt: skip
 """what is used where NLLB knows two scripts or varieties of what is one language here: Persian of
 Iran rather than Dari, Akan rather than Twi, Chinese in simplified characters"""
-_MACROLANGUAGE = {"pbt_Arab": "ps", "quy_Latn": "qu", "fuv_Latn": "ff"}
-"""members of a macrolanguage whose code people and the other models use; ``langcodes`` keeps
-these apart although it joins most others"""
 
 _EXPANSION, _SPARE = 2.5, 16
 """a translation has at most this many times the tokens of its original, and some more"""
@@ -207,7 +204,7 @@ def find_languages(vocabulary: Iterable[str]) -> dict[str, str]:
         if not _LANGUAGE.fullmatch(token):
             continue
         with contextlib.suppress(BabbleFishError):
-            code = _MACROLANGUAGE.get(token) or languages.normalise(token)
+            code = languages.normalise(token)
             if code not in found or token in _STANDARD:
                 found[code] = token
     return found
