@@ -10,7 +10,7 @@ import pytest
 from babblefish.engine import models, profiles
 from babblefish.engine.profiles import Profile
 from babblefish.settings import Settings
-from tests import tiny_mms, tiny_nllb, tiny_pyannote, tiny_seamless
+from tests import tiny_mms, tiny_nllb, tiny_pyannote, tiny_seamless, tiny_whisper
 
 VOICES = ("pol", "deu")
 
@@ -21,6 +21,7 @@ def build(folder: Path, real: Path) -> Path:
         (folder / name).symlink_to(real / name)
     tiny_seamless.build(folder)
     tiny_nllb.build(folder)
+    tiny_whisper.build(folder, real / "whisper-base")
     tiny_mms.build(folder, VOICES)
     tiny_pyannote.build(folder)
     return folder

@@ -7,8 +7,8 @@ capabilities. Accuracy is not judged here. ``SAMPLE_CALLS`` has a call of each k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,10 +47,13 @@ class Listed:
     faithful: bool = True
     """False for toys that answer everything with the same words"""
     needs_weights: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def spec(self, weights_dir: Path) -> StageSpec:
-        options = {"weights_dir": weights_dir} if self.needs_weights else {}
-        return StageSpec(f"babblefish.engine.{self.factory}", options, self.part)
+        weights = {"weights_dir": weights_dir} if self.needs_weights else {}
+        return StageSpec(
+            f"babblefish.engine.{self.factory}", {**weights, **self.options}, self.part
+        )
 
     def load(self, weights_dir: Path) -> Any:
         built = build(self.spec(weights_dir))
@@ -60,6 +63,9 @@ class Listed:
 STAGES: dict[str, Listed] = {
     "SileroVad": Listed("vad", "vad:SileroVad"),
     "WhisperRecogniser": Listed("recogniser", "whisper:WhisperRecogniser"),
+    "WhisperRecogniser, large-v3": Listed(
+        "recogniser", "whisper:WhisperRecogniser", options={"size": "large-v3"}
+    ),
     "SeamlessRecogniser": Listed("recogniser", "seamless:Seamless", "recogniser"),
     "ApertiumTranslator": Listed("translator", "apertium:ApertiumTranslator", needs_weights=False),
     "NllbTranslator": Listed("translator", "nllb:NllbTranslator"),

@@ -50,17 +50,17 @@ async def check_file(engine, clip, folder, name):
     soundfile.write(source, np.concatenate([pause, clip.samples, pause]), 16_000)
     printed = []
     result = await interpret_file(
-        engine, source, "fr", ("en", "pl"), out, printed.append, lambda *progress: None
+        engine, source, "fr", ("en", "de"), out, printed.append, lambda *progress: None
     )
     assert not result.problems
     (line,) = map(json.loads, printed)
     assert line["language"] == "fr" and line["transcript"]
-    assert set(line["translations"]) == {"en", "pl"}
-    assert line["voices"]["pl"].startswith("pl+")
+    assert set(line["translations"]) == {"en", "de"}
+    assert line["voices"]["de"].startswith("de+")
     if name == "seamless":
         assert line["transcript"] == SAYS["fra"]
-        assert line["translations"] == {"en": SAYS["eng"], "pl": SAYS["pol"]}
-    for language in ("en", "pl"):
+        assert line["translations"] == {"en": SAYS["eng"], "de": SAYS["deu"]}
+    for language in ("en", "de"):
         sound, rate = soundfile.read(out / f"{language}.wav")
         assert rate == 48_000 and np.abs(sound).max() > 0.05
         assert (out / f"{language}.vtt").read_text().startswith("WEBVTT")
@@ -68,7 +68,7 @@ async def check_file(engine, clip, folder, name):
 
 async def check_promise_9(engine, clip):
     """A stage that dies costs at most a moment; a voice that dies is replaced by a plain one."""
-    for victim in (engine.recogniser, engine.synthesiser("pl")):
+    for victim in (engine.recogniser, engine.synthesiser("de")):
         pool = getattr(victim, "pool", victim)
         task = asyncio.create_task(interpret(engine, clip))
         while not pool._processes[0].current:
@@ -83,7 +83,7 @@ async def check_promise_9(engine, clip):
 async def interpret(engine, clip):
     messages = []
     utterance = Utterance("u", "m", Audio(clip.samples, 16_000), 0.0, clip.seconds, "fr", True)
-    await engine.process(utterance, {"pl": engine.voices("pl")[0]}, messages.append)
+    await engine.process(utterance, {"de": engine.voices("de")[0]}, messages.append)
     return messages
 
 

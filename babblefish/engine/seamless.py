@@ -21,7 +21,8 @@ from typing import Literal
 
 import numpy as np
 
-from babblefish.audio import check_speech, match_loudness
+from babblefish.audio import match_loudness
+from babblefish.engine import recognition_request
 from babblefish.engine.doubts import is_often_invented
 from babblefish.engine.precision import Precision, usable_device
 from babblefish.engine.seamless_codes import WRITTEN_ONLY, standard_codes
@@ -161,18 +162,7 @@ class SeamlessRecogniser:
 
     def _checked(self, audio: np.ndarray, request: RecognitionRequest) -> _Utterance | None:
         """None where nobody speaks. Raises RecognitionError for what is no request."""
-        samples = check_speech(audio, RecognitionError)
-        if len(samples) > MAX_SECONDS * SPEECH_RATE:
-            raise RecognitionError(
-                "bad_audio",
-                f"The audio is longer than {MAX_SECONDS:.0f} seconds. Cut it into utterances.",
-            )
-        if request.language is not None and request.language not in self.capabilities.languages:
-            raise RecognitionError(
-                "language", f"Speech in {request.language!r} is not recognised. Choose another."
-            )
-        if request.language_fixed and request.language is None:
-            raise RecognitionError("language", "A fixed language must be named.")
+        samples = recognition_request.checked(audio, request, self.capabilities)
         if len(samples) < _SHORTEST * SPEECH_RATE:
             return None
         utterance = _Utterance(

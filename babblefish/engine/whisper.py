@@ -18,8 +18,8 @@ import tokenizers
 from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
-from babblefish.audio import check_speech, decibels, match_loudness, rms
-from babblefish.engine import interruption
+from babblefish.audio import decibels, match_loudness, rms
+from babblefish.engine import interruption, recognition_request
 from babblefish.engine.beam_search import Hypothesis, Tokens, search
 from babblefish.engine.doubts import (
     Evidence,
@@ -38,7 +38,7 @@ from babblefish.engine.stages import (
 )
 from babblefish.engine.vad import FRAME, SileroVad, voice_in
 from babblefish.engine.whisper_model import Encoding, WhisperModel
-from babblefish.errors import RecognitionError, WeightsError
+from babblefish.errors import WeightsError
 
 FULL_WINDOW = 3000
 """frames of 10 ms that the model was trained with"""
@@ -110,8 +110,7 @@ class WhisperRecogniser:
 
     def transcribe(self, audio: np.ndarray, request: RecognitionRequest) -> Recognition:
         """See ``Recogniser.transcribe``."""
-        samples = check_speech(audio, RecognitionError)
-        self._check(samples, request)
+        samples = recognition_request.checked(audio, request, self.capabilities)
         loudest = _loudest(samples)
         if len(samples) < _SHORTEST * SPEECH_RATE or decibels(loudest) < _SILENT_DB:
             return _nothing(request)
@@ -123,19 +122,6 @@ class WhisperRecogniser:
         """Probability of each language in (n,) float32 of speech, of which the beginning counts."""
         longest = int(_IDENTIFY_SECONDS * SPEECH_RATE)
         return _Listening(self, samples[:longest], RecognitionRequest()).languages()
-
-    def _check(self, samples: np.ndarray, request: RecognitionRequest) -> None:
-        if len(samples) > MAX_SECONDS * SPEECH_RATE:
-            raise RecognitionError(
-                "bad_audio",
-                f"The audio is longer than {MAX_SECONDS:.0f} seconds. Cut it into utterances.",
-            )
-        if request.language is not None and request.language not in self.capabilities.languages:
-            raise RecognitionError(
-                "language", f"Speech in {request.language!r} is not recognised. Choose another."
-            )
-        if request.language_fixed and request.language is None:
-            raise RecognitionError("language", "A fixed language must be named.")
 
     def _warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.05, SPEECH_RATE).astype(np.float32)
