@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import numpy as np
 import pytest
@@ -131,6 +132,15 @@ async def test_a_drafter_leaves_the_recogniser_to_what_is_final():
         assert transcript.text.startswith("said 400") and not final.done()
         assert [type(m) for m in await final] == [Transcript, Translation, Trace]
         assert engine.recogniser.stats.calls == 1
+
+
+async def test_a_language_that_the_drafter_lacks_is_drafted_by_the_recogniser():
+    async with fake_engine(draft_delay=0.0) as engine:
+        drafter = engine._drafter
+        drafter.capabilities = dataclasses.replace(drafter.capabilities, languages=frozenset())
+        transcript, _ = await engine.draft(utterance(), ["en"])
+        assert transcript.text.startswith("said 400")
+        assert (drafter.stats.calls, engine.recogniser.stats.calls) == (0, 1)
 
 
 async def test_speech_follows_the_pace_asked_for(engine):

@@ -370,7 +370,7 @@ def refuses(weights_dir: Path, code: str, name: str) -> None:
         MmsSynthesiser(weights_dir)
     assert caught.value.code == code
     assert name in caught.value.message
-    assert "python app.py models fetch seamless" in caught.value.message
+    assert "python app.py models fetch" in caught.value.message
 
 
 def test_nothing_reaches_for_the_network(weights, monkeypatch):

@@ -218,7 +218,7 @@ def test_profiles_count_as_installed_without_what_is_optional(tmp_path):
 def test_the_largest_that_is_installed_is_chosen(tmp_path):
     nothing = models.Chosen(None, None, (), False)
     assert models.chosen("whisper-nllb", tmp_path) == nothing
-    pretend(tmp_path, *models.COMPACT.models, NLLBS[0], whisper("tiny"))
+    pretend(tmp_path, *models.COMPACT.models, NLLBS[0])
     assert models.chosen("whisper-nllb", tmp_path) == models.Chosen("base", "600M", (), False)
     voices = {model.key: model for choice in models.CATALOGUE["seamless"].choices
               for model in choice.models}  # fmt: skip
@@ -260,7 +260,7 @@ def test_what_is_fetched_follows_the_options_then_what_is_there_then_the_default
     assert keys(voices=["none"]) == ["small", "600M"]
     pretend(tmp_path, whisper("medium"))
     assert keys(voices=["none"]) == ["medium", "600M"], "not a second Whisper, unasked"
-    with pytest.raises(WeightsError, match=r"no --whisper huge\. There are: tiny, base"):
+    with pytest.raises(WeightsError, match=r"no --whisper huge\. There are: base, small"):
         keys(whisper=["huge"])
     with pytest.raises(WeightsError, match="has no --whisper"):
         models.selection("seamless", {"whisper": ["small"]}, tmp_path)

@@ -217,13 +217,6 @@ def _whisper(size: str, repo: str, revision: str, files: dict[str, tuple[int, st
 _PREPROCESSOR = "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711"
 
 WHISPERS = (
-    _whisper("tiny", "Systran/faster-whisper-tiny", "d90ca5fe260221311c53c58e660288d3deb8d356", {
-        "config.json":
-            (2_249, "a73a28cdfe1c43ccc7202fa333d1f89c202477271407ae9a7f19afa52039cac8"),
-        **_WHISPER_TOKENS,
-        "model.bin":
-            (75_538_270, "dcb76c6586fc06cbdac6dd21f14cfd129cc4cdd9dce19bf4ffa62e59cbe6e6d1"),
-    }),
     WHISPER_BASE,
     _whisper("small", "Systran/faster-whisper-small", "536b0662742c02347bc0e980a01041f333bce120", {
         "config.json":

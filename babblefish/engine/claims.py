@@ -6,8 +6,7 @@ with their code. A test compares these claims with the stages themselves.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from babblefish.engine.catalogue import VOICE_LANGUAGES
 from babblefish.engine.offers import Abilities
@@ -34,7 +33,7 @@ def whisper() -> RecogniserCapabilities:
 def seamless() -> tuple[RecogniserCapabilities, TranslatorCapabilities]:
     written = frozenset(standard_codes(WRITTEN.split()))
     recogniser = RecogniserCapabilities(written - WRITTEN_ONLY, written, 30.0, "good")
-    return recogniser, _any_pair(written)
+    return recogniser, TranslatorCapabilities.among(written)
 
 
 def nllb() -> TranslatorCapabilities:
@@ -42,7 +41,7 @@ def nllb() -> TranslatorCapabilities:
 
     from babblefish.engine.nllb import find_languages
 
-    return _any_pair(find_languages(FAIRSEQ_LANGUAGE_CODES))
+    return TranslatorCapabilities.among(find_languages(FAIRSEQ_LANGUAGE_CODES))
 
 
 def espeak() -> SynthesiserCapabilities:
@@ -69,7 +68,3 @@ PROFILES: dict[str, Callable[[], Abilities]] = {
     "compact": _compact, "whisper-nllb": _whisper_nllb, "seamless": _seamless,
 }  # fmt: skip
 """with all voices installed; compact with the dictionaries that this machine has"""
-
-
-def _any_pair(known: Iterable[str]) -> TranslatorCapabilities:
-    return TranslatorCapabilities(dict.fromkeys(itertools.permutations(known, 2), "good"))

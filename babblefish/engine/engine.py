@@ -54,8 +54,8 @@ class Engine:
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
-        working = [pool for pool in self.pools if pool.name == "recogniser"]
-        self._strain = Strain([*working, *self.synthesisers], profile.cores)
+        shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
+        self._strain = Strain([shared, *self.synthesisers], profile.cores)
 
     def _pool(self, name: str, plan: StagePlan) -> WorkerPool:
         pool = WorkerPool(
@@ -186,7 +186,7 @@ class Engine:
         """
         wanted = tuple(targets)
         request = translations.request(self, utterance, wanted, draft=True)
-        raw = await (self._drafter or self.recogniser).call(
+        raw = await self._draft_recogniser(utterance.language).call(
             "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT,
             timeout=_DRAFT_TIMEOUT_S,
         )  # fmt: skip
@@ -203,6 +203,13 @@ class Engine:
                 text, route = await translations.translate(self, heard, target, Priority.DRAFT)
                 found.append(Translation(utterance.id, target, text, route.quality, False))
         return transcript, found
+
+    def _draft_recogniser(self, language: str | None) -> WorkerPool | PoolPart:
+        """The drafter, unless it does not know the language and the recogniser does."""
+        drafter = self._drafter
+        if drafter and (language is None or language in drafter.capabilities.languages):
+            return drafter
+        return self.recogniser
 
     def foresight(self, pace: Callable[[str], float | None]) -> Foresight:
         """For one utterance's drafts; then give it to ``process``."""

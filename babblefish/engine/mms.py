@@ -50,7 +50,7 @@ _LONGEST = 300
 _SILENT = 1e-3
 _SECONDS_PER_TOKEN, _SECONDS_PER_LETTER = 0.8, 0.35
 """longest that one token may take, and all of them on average; there is a blank between letters"""
-_FIX = "Run `python app.py models fetch seamless`."
+_FIX = "Run `python app.py models fetch` for the profile in use, see `python app.py models`."
 
 
 class MmsSynthesiser:

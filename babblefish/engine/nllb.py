@@ -115,19 +115,12 @@ class NllbTranslator:
         if not self._codes:
             raise _broken(path)
         self._batch_tokens, self._beam = batch_tokens, beam
-        self.capabilities = TranslatorCapabilities(
-            pairs={
-                (source, target): "good"
-                for source in self._codes
-                for target in self._codes
-                if source != target
-            }
-        )
+        self.capabilities = TranslatorCapabilities.among(self._codes)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See ``Translator.translate``. Lines stay lines; what has neither letters nor digits
         stays as it is."""
-        if source == target or not {source, target} <= self._codes.keys():
+        if (source, target) not in self.capabilities.pairs:
             raise TranslationError(
                 "pair",
                 f"NLLB-200 does not translate {source} into {target}. Choose two different "

@@ -13,7 +13,6 @@ from typing import Literal
 from babblefish.errors import SettingsError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,16 @@ def this_machine(device: str) -> Machine:
         native,
         any(e in engines for e in ("x86", "qnnpack")),
     )
+
+
+def checked(wanted: str, device: str) -> None:
+    """Raises SettingsError("precision") for what ``device`` cannot compute with."""
+    if wanted == "int8" and device != "cpu":
+        raise SettingsError(
+            "precision",
+            "int8 is for the CPU. Start with --precision fp16 or bf16 on a GPU, or with "
+            "--device cpu.",
+        )
 
 
 def usable_device(wanted: str) -> str:

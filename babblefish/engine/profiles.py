@@ -98,7 +98,6 @@ class _Plans:
     def __init__(self, settings: Settings, cores: int, most_per_recogniser: int) -> None:
         self._settings = settings
         self._threads = plan_threads(cores, most_per_recogniser)
-        self.cores = cores
         self.vad = self._one("vad", "vad:SileroVad", 1, **self._weights)
         self.kokoro = self._voices("kokoro:KokoroSynthesiser", self._threads.synthesisers)
         self.espeak = self._one("plain voice", "espeak:EspeakSynthesiser", 1)

@@ -41,7 +41,7 @@ class PyannoteEncoder:
         from babblefish.engine.vad import SileroVad
 
         path = Path(weights_dir) / "pyannote-embedding" / "pytorch_model.bin"
-        fix = "Run `python app.py models fetch seamless`."
+        fix = "Run `python app.py models fetch` for the profile in use, see `python app.py models`."
         if not path.is_file():
             raise WeightsError("missing", f"{path} is missing. {fix}")
         architecture = _import_architecture()

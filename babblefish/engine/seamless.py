@@ -22,9 +22,10 @@ from typing import Literal
 import numpy as np
 
 from babblefish.audio import match_loudness
+from babblefish.engine import precision as precisions
 from babblefish.engine import recognition_request
 from babblefish.engine.doubts import is_often_invented
-from babblefish.engine.precision import Precision, usable_device
+from babblefish.engine.precision import Precision
 from babblefish.engine.seamless_codes import WRITTEN_ONLY, standard_codes
 from babblefish.engine.seamless_decoding import Text, decode
 from babblefish.engine.seamless_model import Encoding, Row, SeamlessModel
@@ -68,16 +69,18 @@ class Seamless:
     ) -> None:  # fmt: skip
         """device: cpu, cuda or auto. beam: hypotheses kept in decoding. batch: utterances at once.
 
-        Raises WeightsError("missing" | "broken").
+        Raises WeightsError("missing" | "broken"), SettingsError("device" | "precision").
         """
+        usable = precisions.usable_device(device)
+        precisions.checked(precision, usable)
         folder = Path(weights_dir) / FOLDER
         if not (folder / "config.json").is_file():
             raise WeightsError("missing", f"{folder / 'config.json'} is missing. {_FIX}")
         try:
-            model = SeamlessModel(folder, precision, threads, usable_device(device))
+            model = SeamlessModel(folder, precision, threads, usable)
         except WeightsError as error:
             raise WeightsError(error.code, f"{error.message} {_FIX}") from error
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise WeightsError("broken", f"{folder} cannot be loaded. {_FIX}") from error
         self.model = model
         identifier = WhisperRecogniser(weights_dir, threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from babblefish.engine import interruption, sentence_wise
@@ -24,9 +23,7 @@ class SeamlessTranslator:
     def __init__(self, model: SeamlessModel, beam: int = 1) -> None:
         self._model, self._beam = model, beam
         self._codes = standard_codes(model.languages)
-        self.capabilities = TranslatorCapabilities(
-            pairs=dict.fromkeys(itertools.permutations(self._codes, 2), "good")
-        )
+        self.capabilities = TranslatorCapabilities.among(self._codes)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """See ``Translator.translate``."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from babblefish.audio import rms
 from babblefish.engine.stages import SPEECH_RATE, SpeakerEncoderCapabilities
-from babblefish.engine.voiced import voiced
 from babblefish.errors import WeightsError
 
 _MELS = 40
@@ -40,16 +39,17 @@ class Ge2eEncoder:
 
     def __init__(self, weights_dir: Path | str, threads: int = 1) -> None:
         """Raises WeightsError("missing" | "broken")."""
-        # The server process imports this module for SpeakerTracker: no torch at import.
+        # The server process imports this module for SpeakerTracker: no models' libraries at import.
         import torch
         from faster_whisper.feature_extractor import FeatureExtractor
 
         from babblefish.engine.vad import SileroVad
+        from babblefish.engine.voiced import voiced
 
         path = Path(weights_dir) / "ge2e" / "pretrained.pt"
         if not path.is_file():
             raise WeightsError("missing", f"{path} is missing. Run `make run` to fetch it.")
-        self._torch = torch
+        self._torch, self._voiced = torch, voiced
         torch.set_num_threads(max(1, threads))
         self._lstm = torch.nn.LSTM(_MELS, 256, 3, batch_first=True)
         self._linear = torch.nn.Linear(256, 256)
@@ -71,7 +71,7 @@ class Ge2eEncoder:
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """See ``SpeakerEncoder.embed``; ``min_seconds`` counts speech, not pauses."""
-        speech = voiced(audio, self._vad, self.capabilities.min_seconds)
+        speech = self._voiced(audio, self._vad, self.capabilities.min_seconds)
         speech = speech * np.float32(10 ** (_LEVEL_DB / 20) / rms(speech))
         partials = self._partials(self._mel(speech))
         with self._torch.no_grad():

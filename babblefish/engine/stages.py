@@ -10,7 +10,8 @@ All audio a stage takes is mono float32 in [-1, 1] at ``SPEECH_RATE``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -135,6 +136,11 @@ class Recogniser(Protocol):
 class TranslatorCapabilities:
     pairs: Mapping[tuple[str, str], Quality]
     """(source, target) → how good it is"""
+
+    @classmethod
+    def among(cls, known: Iterable[str]) -> TranslatorCapabilities:
+        """Of a model that translates each of these languages well into every other."""
+        return cls(dict.fromkeys(itertools.permutations(known, 2), "good"))
 
 
 class Translator(Protocol):

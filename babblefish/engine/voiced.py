@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from babblefish.audio import check_speech, decibels
-from babblefish.engine.stages import SPEECH_RATE, VoiceActivityDetector
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.engine.vad import FRAME, SileroVad, voice_in
 from babblefish.errors import SpeakerError
 
 MOST_SECONDS = 20.0
@@ -20,7 +21,7 @@ _PAUSE_FRAMES = 4
 """voice-detection frames on either side of voiced ones that are kept"""
 
 
-def voiced(audio: np.ndarray, vad: VoiceActivityDetector, min_seconds: float) -> np.ndarray:
+def voiced(audio: np.ndarray, vad: SileroVad, min_seconds: float) -> np.ndarray:
     """(n,) floating point at SPEECH_RATE → (m,) float32: its speech, without longer pauses, at a
     fixed peak level; of more than MOST_SECONDS, the first ones.
 
@@ -37,18 +38,12 @@ def voiced(audio: np.ndarray, vad: VoiceActivityDetector, min_seconds: float) ->
     return speech
 
 
-def _without_pauses(samples: np.ndarray, vad: VoiceActivityDetector) -> tuple[np.ndarray, float]:
+def _without_pauses(samples: np.ndarray, vad: SileroVad) -> tuple[np.ndarray, float]:
     """Speech and what is right beside it, and how many seconds of that are speech."""
-    size = vad.capabilities.frame_samples
-    state = np.zeros((1, *vad.capabilities.state_shape), np.float32)
-    frames = np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
-    keep = np.zeros(len(frames) + _PAUSE_FRAMES, dtype=bool)
-    found = 0
-    for number, frame in enumerate(frames):
-        probability, state = vad.probabilities(frame[None], state)
-        if probability[0] > 0.5:
-            found += size
-            keep[max(0, number - _PAUSE_FRAMES) : number + _PAUSE_FRAMES + 1] = True
-        if found >= MOST_SECONDS * SPEECH_RATE:
-            break
-    return frames[keep[: len(frames)]].ravel(), found / SPEECH_RATE
+    voice = voice_in(vad, samples) > 0.5
+    enough = np.cumsum(voice) >= MOST_SECONDS * SPEECH_RATE / FRAME
+    voice[int(np.argmax(enough)) + 1 if enough.any() else len(voice) :] = False
+    beside = np.ones(2 * _PAUSE_FRAMES + 1)
+    keep = np.repeat(np.convolve(voice, beside)[_PAUSE_FRAMES:-_PAUSE_FRAMES] > 0, FRAME)
+    padded = np.pad(samples, (0, len(keep) - len(samples)))
+    return padded[keep], float(voice.sum()) * FRAME / SPEECH_RATE
