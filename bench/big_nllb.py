@@ -93,22 +93,28 @@ def _convert(source: Path, target: Path) -> dict[str, float]:
 
 
 def _translate(weights: Path, threads: int) -> dict[str, float]:
-    from babblefish.engine import nllb
+    from babblefish.engine import nllb, nllb_network
+    from babblefish.engine.generation import Rules
+
+    class _Fixed(nllb._Piece):
+        @property
+        def limit(self) -> int:
+            return TOKENS
 
     begun = time.perf_counter()
     translator = nllb.NllbTranslator(weights, threads)
     results = {"load_s": time.perf_counter() - begun}
     # The language and the end take the other two places.
     words = translator._tokens(" ".join(row["en"] for row in tiny_nllb.SENTENCES))
-    piece = nllb._Piece("", words[: TOKENS - 2])
-    length = {"min_decoding_length": TOKENS + 1, "max_decoding_length": TOKENS + 1}
+    piece = _Fixed("", words[: TOKENS - 2])
+    endless = Rules(never=(nllb_network.END,))
     for beam in BEAMS:
         translator._beam = beam
         for name, pieces in (("one", [piece]), ("batch", [piece] * BATCH)):
             seconds = []
             for _ in range(RUNS + 1):
                 begun = time.perf_counter()
-                for _, tokens in translator._decode(pieces, "en", "fr", length):
+                for _, tokens, _ in translator._decode(pieces, "en", "fr", endless):
                     assert len(tokens) == TOKENS
                 seconds.append(time.perf_counter() - begun)
             results[f"beam_{beam}_{name}_s"] = statistics.median(seconds[1:])

@@ -143,15 +143,15 @@ def test_rambling_ends(tmp_path):
         piece = nllb._Piece(text, rambling._tokens(text))
         assert len(rambling._tokens(said)) <= 2 * piece.limit
         assert loop_start(said) is None
-        ((_, tokens),) = rambling._decode([piece], "en", "de")
-        assert len(tokens) == piece.limit
-        assert piece.is_broken(tokens, "whatever it says")
+        ((_, tokens, complete),) = rambling._decode([piece], "en", "de")
+        assert len(tokens) <= piece.limit
+        assert piece.is_broken(tokens, "whatever it says", complete)
 
 
 def test_what_repeats_itself_in_the_original_is_no_loop():
     laughter = ["ha", "ha", "ha", "ha", "ha"]
-    assert not nllb._Piece("", laughter).is_broken(laughter, "ha ha ha ha ha")
-    assert nllb._Piece("", ["one"]).is_broken(laughter * 2, " ".join(laughter * 2))
+    assert not nllb._Piece("", laughter).is_broken(laughter, "ha ha ha ha ha", True)
+    assert nllb._Piece("", ["one"]).is_broken(laughter * 2, " ".join(laughter * 2), True)
 
 
 # --- languages --------------------------------------------------------------------------------
@@ -289,6 +289,28 @@ def test_says_token_for_token_what_transformers_says(tmp_path, learnt, quantizat
         start, *tokens = tokenizer.convert_ids_to_tokens(wanted[0].tolist())
         assert start == "</s>"
         assert said.hypotheses[0] == [token for token in tokens if token != "</s>"]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("learnt", [True, False])
+def test_our_network_says_token_for_token_what_ctranslate2_says(tmp_path, learnt, beam):
+    folder = tmp_path / "nllb-200-600M"
+    tiny_nllb.build_checkpoint(tmp_path / "checkpoint", learnt=learnt)
+    convert_nllb(tmp_path / "checkpoint", folder, "float32")
+    ours = NllbTranslator(tmp_path, threads=1, beam=beam)
+    theirs = ctranslate2.Translator(str(folder), compute_type="float32")
+    pieces = [nllb._Piece(text, ours._tokens(text)) for text in ENGLISH]
+    differing = set()
+    for piece, tokens, _ in ours._decode(pieces, "en", "de"):
+        (answer,) = theirs.translate_batch(
+            [["eng_Latn", *piece.tokens, "</s>"]], target_prefix=[["deu_Latn"]], beam_size=beam,
+            disable_unk=True, max_decoding_length=piece.limit + 1,
+        )  # fmt: skip
+        _, *expected = answer.hypotheses[0]
+        assert tokens == expected[: len(tokens)]
+        assert len(tokens) == len(expected) or loop_start(" ".join(tokens)) is not None
+        differing.add(tuple(tokens))
+    assert len(differing) > 1, "it answers different sentences differently, so this test can fail"
 
 
 def test_both_formats_give_the_same_model_without_asking_anybody(checkpoint, tmp_path, monkeypatch):

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from babblefish.engine import interruption
+from babblefish.engine.beam_search import Hypothesis
+from babblefish.engine.generation import NO_RULES
 from babblefish.engine.seamless import Seamless, SeamlessRecogniser, pieces
-from babblefish.engine.seamless_model import Decoded, Encoding, Row, SeamlessModel
+from babblefish.engine.seamless_model import Row, SeamlessModel
 from babblefish.engine.stages import SPEECH_RATE, RecognitionRequest
+from babblefish.engine.transformer import Encoding
 from babblefish.errors import RecognitionError, WeightsError, WorkerError
 from tests import read_aloud, tiny_seamless
 from tests.tiny_seamless import SAYS
@@ -128,7 +131,7 @@ def test_every_precision_says_the_same(folder, precision):
 
 
 def test_transcript_and_all_translations_come_from_one_encoding(stages, speech):
-    encodings = count_calls(stages.model._from_speech.speech_encoder)
+    encodings = count_calls(stages.model.speech_encoder)
     clip = next(clip for clip in speech if clip.language == "fr")
     heard = stages.recogniser.transcribe(clip.samples, fixed("fr", "en", "pl", "de", "fr"))
     assert heard.text == SAYS["fra"] and heard.language == "fr"
@@ -138,7 +141,7 @@ def test_transcript_and_all_translations_come_from_one_encoding(stages, speech):
 
 
 def test_utterances_that_wait_together_are_encoded_together(stages, speech):
-    encodings = count_calls(stages.model._from_speech.speech_encoder)
+    encodings = count_calls(stages.model.speech_encoder)
     clips = [clip.samples for clip in speech[:3]]
     jobs = [
         (clips[0], fixed("en", "pl")), (np.zeros(0, np.float32), fixed("en")),
@@ -191,17 +194,17 @@ class Scripted:
 
     def __init__(self, *attempts):
         self.languages = {"eng": 1, "fra": 2}
-        self.attempts, self.pieces, self.options = list(attempts), [], []
+        self.attempts, self.pieces, self.rules = list(attempts), [], []
 
     def encode_speech(self, clips):
         self.pieces.append([len(clip) / SPEECH_RATE for clip in clips])
-        return Encoding(torch.zeros(len(clips)), torch.zeros(len(clips)), True)
+        return Encoding(torch.zeros(len(clips)), torch.zeros(len(clips)))
 
-    def decode(self, encoding, rows, *, beam, between, **options):
-        self.options.append(options)
+    def decode(self, encoding, rows, *, beam, rules, between):
+        self.rules.append(rules)
         texts = self.attempts.pop(0)[: len(rows)]
         assert len(texts) == len(rows)
-        return [Decoded(text.split(), -0.1, len(text.split()) < row.limit)
+        return [Hypothesis(text.split(), -0.1, len(text.split()) < row.limit)
                 for text, row in zip(texts, rows, strict=True)]  # fmt: skip
 
     def text(self, tokens):
@@ -216,7 +219,7 @@ def test_a_loop_is_decoded_again_without_repetitions(stages, speech):
     model = Scripted(["so " * 40, "Bonjour à tous"], ["so it goes"])
     heard = recogniser(stages, model).transcribe(speech[0].samples, fixed("en", "fr"))
     assert heard.text == "so it goes" and heard.translations == {"fr": "Bonjour à tous"}
-    assert model.options[0] == {} and model.options[1]["no_repeat_ngram_size"] == 3
+    assert model.rules[0] == NO_RULES and model.rules[1].no_repeat_ngram_size == 3
 
 
 def test_a_translation_that_stays_broken_is_left_to_others(stages, speech):

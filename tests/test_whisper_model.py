@@ -3,6 +3,7 @@ writes and reads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ctranslate2
@@ -11,8 +12,8 @@ import pytest
 from ctranslate2.specs import WhisperSpec
 
 from babblefish.engine import beam_search, ctranslate2_weights, whisper_graphs, whisper_model
-from babblefish.engine.beam_search import Hypothesis, Tokens, search
-from babblefish.engine.whisper_model import WhisperModel, condense
+from babblefish.engine.beam_search import Hypothesis
+from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel, condense
 
 END, START = 50, 51
 PROMPTS = ([START, 52, 54, 58], [START, 53, 55, 58])
@@ -122,8 +123,16 @@ def tokens(*suppressed: int, first: tuple[int, ...] = ()) -> Tokens:
 
 
 def find(model: WhisperModel, clip: np.ndarray, which: Tokens, **options) -> list[Hypothesis]:
-    settings = {"beam": BEAM, "limit": 18, "between": lambda: None} | options
-    return search(model, model.encode(clip, clip.shape[2]), PROMPTS, which, **settings)
+    return search(model, model.encode(clip, clip.shape[2]), PROMPTS, which, **options)
+
+
+def search(
+    model: WhisperModel, encoding: Encoding, prompts: Sequence[list[int]], which: Tokens,
+    beam: int = BEAM, limit: int = 18, between: Callable[[], None] = lambda: None,
+) -> list[Hypothesis]:  # fmt: skip
+    writer = Prompted(model, encoding, prompts, which)
+    limits = [writer.limit(limit)] * len(prompts)
+    return beam_search.search(writer, limits, end=END, beam=beam, between=between)
 
 
 def theirs(reference, clip: np.ndarray, prompt: list[int], never: list[int], beam: int = BEAM):
@@ -195,11 +204,8 @@ def test_the_search_finds_what_ctranslate2_finds(model, reference, monkeypatch, 
 def test_searches_together_are_searches_alone(model):
     clip, which = features(1), tokens()
     encoding = model.encode(clip, clip.shape[2])
-    together = search(model, encoding, PROMPTS, which, beam=5, limit=12, between=lambda: None)
-    alone = [
-        search(model, encoding, [prompt], which, beam=5, limit=12, between=lambda: None)[0]
-        for prompt in PROMPTS
-    ]
+    together = search(model, encoding, PROMPTS, which, beam=5, limit=12)
+    alone = [search(model, encoding, [prompt], which, beam=5, limit=12)[0] for prompt in PROMPTS]
     assert [h.tokens for h in together] == [h.tokens for h in alone]
     assert together[0].score == pytest.approx(alone[0].score, abs=0.05)
 
@@ -311,9 +317,6 @@ def test_what_stands_for_silence_weighs_as_much_as_the_silence(checkpoint, monke
     for name, value in encodings[0].keys_values.items():
         everything = encodings[1].keys_values[name].numpy()
         assert np.allclose(value.numpy()[:, :, :48], everything[:, :, :48], atol=1e-4)
-    short, whole = (
-        search(model, e, PROMPTS, tokens(), beam=BEAM, limit=18, between=lambda: None)
-        for e in encodings
-    )
+    short, whole = (search(model, e, PROMPTS, tokens(), limit=18) for e in encodings)
     assert [h.tokens for h in short] == [h.tokens for h in whole]
     assert [h.score for h in short] == pytest.approx([h.score for h in whole], abs=1e-3)

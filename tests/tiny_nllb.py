@@ -57,7 +57,7 @@ _OTHERS = (
 """what the tokenizer alone knows"""
 _SPARE = 2
 """places in the real model's table that no token uses"""
-_LEARNT, _MOST_STEPS = 0.003, 300
+_LEARNT, _MOST_STEPS = 0.001, 500
 """cross-entropy from which on training stops, and after how many steps at the latest"""
 
 

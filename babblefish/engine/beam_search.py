@@ -1,8 +1,9 @@
-"""Beam search over the next tokens that a model proposes: several searches about one clip at once.
+"""Beam search over the next tokens that a model proposes: several searches at once.
 
 All live hypotheses of all searches take each step together, since a step costs a model little more
-for ten of them than for one. Finds what CTranslate2 finds with the same beam, but stops at loops.
-Knows token numbers, no text.
+for ten of them than for one. Finds what CTranslate2 finds with the same beam, but stops at loops;
+with a beam of one it takes the likeliest token each time. Knows token numbers, neither text nor
+models.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-
-from babblefish.engine.whisper_model import Encoding, Step, WhisperModel
 
 _LOOP_TIMES, _LOOP_TOKENS = 6, 24
 """a hypothesis that ends in a phrase said so many times, in so many tokens, is a loop. People do
@@ -34,15 +34,31 @@ class Hypothesis:
     """the model ended it; False where it ran into the limit or into a loop"""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What the search must know of the vocabulary."""
+class Proposals(Protocol):
+    """What may follow each of some hypotheses."""
 
-    end: int
-    suppressed: np.ndarray
-    """float32 (1, vocabulary): 0, or minus infinity for a token that no text contains"""
-    suppressed_first: np.ndarray
-    """the same for the beginning of a text"""
+    @property
+    def best_scores(self) -> np.ndarray:
+        """(hypotheses, n), falling: logarithms of probabilities; n is twice the beam or more"""
+        ...
+
+    @property
+    def best_tokens(self) -> np.ndarray:
+        """(hypotheses, n)"""
+        ...
+
+
+class Writer(Protocol):
+    """A model that was given some prompts, one for each search."""
+
+    def begin(self) -> Proposals:
+        """For each prompt, what may follow it."""
+        ...
+
+    def go_on(self, rows: Sequence[int], texts: Sequence[tuple[int, ...]]) -> Proposals:
+        """rows: which of the hypotheses of the step before each of those continues that take this
+        one. texts: their tokens without the prompt; the last is the new one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +73,13 @@ class _Live:
 class _Search:
     """One prompt's hypotheses."""
 
-    def __init__(self, row: int, beam: int, end: int, limit: int) -> None:
+    def __init__(self, row: int, beam: int, end: int, limit: int, may_be_empty: bool) -> None:
         self._beam, self._end, self._limit = beam, end, limit
+        self._of_nothing = 1.0 if may_be_empty else 0.0
         self.live = [_Live((), 0.0, row)]
         self._found: list[Hypothesis] = []
 
-    def advance(self, step: Step, rows: Sequence[int]) -> None:
+    def advance(self, step: Proposals, rows: Sequence[int]) -> None:
         """rows: which row of ``step`` belongs to each live hypothesis."""
         candidates = [
             _Live((*live.tokens, int(token)), live.total + float(score), row)
@@ -93,33 +110,31 @@ class _Search:
         return max(self._found, key=lambda h: h.score)
 
     def _keep(self, tokens: tuple[int, ...], total: float, complete: bool) -> None:
-        score = total / len(tokens) if tokens else -math.inf
+        length = len(tokens) or self._of_nothing
+        score = total / length if length else -math.inf
         self._found.append(Hypothesis(list(tokens), score, complete))
 
 
 def search(
-    model: WhisperModel, encoding: Encoding, prompts: Sequence[Sequence[int]], tokens: Tokens,
-    *, beam: int, limit: int, between: Callable[[], None],
+    writer: Writer, limits: Sequence[int], *, end: int, beam: int,
+    may_be_empty: bool = False, between: Callable[[], None] = lambda: None,
 ) -> list[Hypothesis]:  # fmt: skip
-    """The best continuation of each prompt; all prompts have the same length.
+    """The best continuation of each of the writer's prompts.
 
-    limit: tokens of a hypothesis at most; never more than half of what the model can hold, as in
-    OpenAI's code. between: called before each step; may raise.
+    limits: tokens of each at most. end: the token that ends a text. may_be_empty: whether a text
+    that ends at once is as good as others that are as likely, or only better than none. between:
+    called before each step; may raise.
     """
-    length = len(prompts[0])
-    limit = max(1, min(limit, model.longest // 2, model.longest - length))
-    searches = [_Search(row, beam, tokens.end, limit) for row in range(len(prompts))]
-    last = [length * (row + 1) - 1 for row in range(len(prompts))]
+    searches = [
+        _Search(row, beam, end, max(1, limit), may_be_empty) for row, limit in enumerate(limits)
+    ]
     between()
-    step = model.begin(encoding, np.array(prompts), last, tokens.suppressed_first)
+    step = writer.begin()
     for row, one in enumerate(searches):
         one.advance(step, [row])
     while going := [live for one in searches for live in one.live]:
         between()
-        beams = np.array([live.row for live in going])
-        step = model.step(
-            encoding, step, beams, np.array([live.tokens[-1] for live in going]), tokens.suppressed
-        )
+        step = writer.go_on([live.row for live in going], [live.tokens for live in going])
         row = 0
         for one in searches:
             count = len(one.live)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -86,8 +87,6 @@ class PieceLoader:
         self._checkpoint, self._precision, self._device = checkpoint, precision, device
         self.dtype = DTYPES[precision]
         self._aliases = dict(aliases or {})
-        # Tensors of quantised types are to leave torch some day; this program pins its version.
-        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
 
     def fill(self, module: nn.Module, prefix: str) -> None:
         """Load everything below ``module``, whose parameters the checkpoint has under ``prefix``
@@ -97,16 +96,35 @@ class PieceLoader:
             tasks = [pool.submit(task) for task in self._tasks(module, prefix)]
             for task in tasks:
                 task.result()
-        _return_memory()
+        return_memory()
 
-    def linear(self, layer: nn.Linear, path: str) -> nn.Module:
-        """A layer that stands alone, such as an output layer."""
-        holder = nn.ModuleDict({"layer": layer})
+    def linear(self, *paths: str) -> nn.Module:
+        """A linear layer whose outputs are those of the layers ``paths``, one after the other."""
+        weight = torch.cat([self._read(f"{path}.weight") for path in paths])
+        biased = f"{paths[0]}.bias" in self._checkpoint
+        bias = torch.cat([self._read(f"{path}.bias") for path in paths]) if biased else None
         if self._precision == "int8":
-            self._quantise(holder, "layer", path)
-        else:
-            self._fill_own(layer, path)
-        return holder["layer"]
+            return Int8Linear(weight.float(), None if bias is None else bias.float())
+        layer = nn.Linear(weight.shape[1], weight.shape[0], biased, device="meta")
+        layer.weight = self._parameter(weight, self.dtype)
+        if bias is not None:
+            layer.bias = self._parameter(bias, self.dtype)
+        return layer
+
+    def norm(self, path: str, epsilon: float = 1e-5) -> nn.LayerNorm:
+        weight, bias = (self._read(f"{path}.{name}") for name in ("weight", "bias"))
+        norm = nn.LayerNorm(len(weight), epsilon, device="meta")
+        norm.weight, norm.bias = (self._parameter(w, self.dtype) for w in (weight, bias))
+        return norm
+
+    def embedding(self, path: str, scale: float = 1.0) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Tokens → their vectors, ``scale`` times as long."""
+        dtype = _STORED if self._precision == "int8" else self.dtype
+        table = self._read(f"{path}.weight").to(self._device, dtype)
+        return lambda tokens: nn.functional.embedding(tokens, table).to(self.dtype) * scale
+
+    def _parameter(self, value: torch.Tensor, dtype: torch.dtype) -> nn.Parameter:
+        return nn.Parameter(value.to(self._device, dtype), requires_grad=False)
 
     def _tasks(self, module: nn.Module, prefix: str) -> Iterator[Callable[[], None]]:
         for name, child in list(module.named_children()):
@@ -118,24 +136,19 @@ class PieceLoader:
         yield partial(self._fill_own, module, prefix)
 
     def _fill_own(self, module: nn.Module, prefix: str) -> None:
-        embedding = isinstance(module, nn.Embedding) and module.weight.numel() > 1 << 20
-        packed = self._precision == "int8" and embedding
-        dtype = _STORED if packed else self.dtype
         for name, parameter in list(module.named_parameters(recurse=False)):
-            value = self._read(f"{prefix}.{name}", parameter.shape).to(self._device, dtype)
-            setattr(module, name, nn.Parameter(value, requires_grad=False))
+            value = self._read(f"{prefix}.{name}", parameter.shape)
+            setattr(module, name, self._parameter(value, self.dtype))
         for name, buffer in list(module.named_buffers(recurse=False)):
             if name not in module._non_persistent_buffers_set:
                 value = self._read(f"{prefix}.{name}", buffer.shape)
                 setattr(module, name, value.to(self._device))
-        if packed:
-            module.register_forward_hook(lambda _, __, found: found.float())
 
-    def _read(self, name: str, shape: torch.Size) -> torch.Tensor:
+    def _read(self, name: str, shape: torch.Size | None = None) -> torch.Tensor:
         if name not in self._checkpoint:
             name = self._aliases.get(name, name)
         value = self._checkpoint.read(name)
-        if value.shape != shape:
+        if shape is not None and value.shape != shape:
             raise WeightsError("broken", f"{name} has the shape {tuple(value.shape)}.")
         return value
 
@@ -151,6 +164,10 @@ class PieceLoader:
             setattr(parent, name, PointwiseConvolution(Int8Linear(weight.squeeze(2), bias)))
 
 
+# Tensors of quantised types are to leave torch some day; this program pins its version.
+warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+
+
 class Int8Linear(nn.Module):
     """A linear layer with int8 weights, each row scaled by itself; its input is quantised as it
     comes."""
@@ -161,10 +178,21 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """weight: (out, in) float32; bias: (out,) float32."""
         super().__init__()
-        scales = weight.abs().amax(1).clamp(min=1e-8) / _LARGEST
+        scales = torch.linalg.vector_norm(weight, torch.inf, 1).clamp(min=1e-8) / _LARGEST
         zeros = torch.zeros(len(scales), dtype=torch.long)
         quantised = torch.quantize_per_channel(weight, scales.double(), zeros, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(quantised, bias)
+
+    @classmethod
+    def of(cls, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> Self:
+        """weight: (out, in) int8, ``scales`` (out,) times of which are the numbers meant."""
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        zeros = torch.zeros(len(scales), dtype=torch.long)
+        made: Any = torch._make_per_channel_quantized_tensor  # pyright: ignore[reportPrivateImportUsage]
+        quantised = made(weight, scales.double(), zeros, 0)
+        layer._packed = torch.ops.quantized.linear_prepack(quantised, bias)
+        return layer
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         # Seven bits of input: eight of both would overflow what AVX2 adds up in.
@@ -182,7 +210,7 @@ class PointwiseConvolution(nn.Module):
         return self.linear(signal.transpose(1, 2)).transpose(1, 2)
 
 
-def _return_memory() -> None:
+def return_memory() -> None:
     """What was freed meanwhile, back to the system, where the C library can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

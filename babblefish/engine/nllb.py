@@ -1,4 +1,4 @@
-"""Translation with NLLB-200 on CTranslate2: two hundred languages, any of them into any other.
+"""Translation with NLLB-200: two hundred languages, any of them into any other.
 
 Translates all sentences of some texts in as few batches as possible, and looks again where the
 model fell into one of its known vices: repeating itself without end, or saying nothing. Speech,
@@ -13,9 +13,9 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import ctranslate2
 import tokenizers
@@ -23,6 +23,8 @@ import tokenizers
 from babblefish import languages
 from babblefish.engine import interruption, sentence_wise
 from babblefish.engine.doubts import loop_start, unloop
+from babblefish.engine.generation import Rules
+from babblefish.engine.nllb_network import NllbNetwork
 from babblefish.engine.sentence_wise import batches
 from babblefish.engine.stages import TranslatorCapabilities
 from babblefish.errors import BabbleFishError, SettingsError, TranslationError, WeightsError
@@ -31,8 +33,8 @@ _VOCABULARIES = ("shared_vocabulary.json", "shared_vocabulary.txt")
 _FILES = (("model.bin",), ("config.json",), ("tokenizer.json",), _VOCABULARIES)
 """what a model consists of; of several names, one is enough"""
 _FETCH = "`python app.py models fetch whisper-nllb`"
-_COMPUTE_TYPES = {"cpu": "int8", "cuda": "int8_float16"}
-_END = "</s>"
+_DEVICES = ("cpu", "cuda")
+_END, _UNKNOWN = "</s>", "<unk>"
 
 _LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _STANDARD = frozenset(
@@ -49,10 +51,22 @@ _EXPANSION, _SPARE = 2.5, 16
 _LONG, _LONGER = 1.3, 4
 """a repetition counts as a loop only in a translation this much longer than its original: numbers
 and laughter repeat themselves too"""
-_SECOND_LOOK = {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3}
+_FIRST_LOOK = Rules()
+_SECOND_LOOK = Rules(no_repeat_ngram_size=3, repetition_penalty=1.2)
 _PATIENCE = 3.0
 """seconds; after a first look that took longer there is no second: the pool gives up on a
 translator that is silent for ten"""
+
+
+class _Network(Protocol):
+    def translate(
+        self, texts: Sequence[Sequence[str]], language: str, limits: Sequence[int], *, beam: int,
+        rules: Rules,
+    ) -> list[tuple[list[str], bool]]:  # fmt: skip
+        """texts: tokens of each, with its language before it and the end behind it. language: of
+        the translations. limits: tokens of each at most. Returns tokens of each translation, and
+        whether the model ended it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +81,10 @@ class _Piece:
         """Tokens that its translation may have."""
         return int(_EXPANSION * len(self.tokens)) + _SPARE
 
-    def is_broken(self, tokens: list[str], text: str) -> bool:
-        """Whether ``tokens``, in letters ``text``, cannot be its translation."""
-        if not text or len(tokens) >= self.limit:
+    def is_broken(self, tokens: list[str], text: str, complete: bool) -> bool:
+        """Whether ``tokens``, in letters ``text``, cannot be its translation. complete: the model
+        ended it."""
+        if not text or not complete:
             return True
         # Tokens, too: some scripts have no words that spaces set apart.
         loops = any(loop_start(units) is not None for units in (text, " ".join(tokens)))
@@ -96,19 +111,19 @@ class NllbTranslator:
         """
         if device == "auto":
             device = "cuda" if _has_gpu() else "cpu"
-        if device not in _COMPUTE_TYPES or (device == "cuda" and not _has_gpu()):
+        if device not in _DEVICES or (device == "cuda" and not _has_gpu()):
             raise SettingsError("device", f"There is no device {device!r} here. Use the cpu.")
         path = Path(weights_dir) / f"nllb-200-{size}"
         for names in _FILES:
             if not any((path / name).is_file() for name in names):
                 raise WeightsError("missing", f"{path / names[0]} is missing. Run {_FETCH}.")
         try:
-            self._model = ctranslate2.Translator(
-                str(path), device, compute_type=_COMPUTE_TYPES[device], inter_threads=1,
-                intra_threads=max(1, threads),
-            )  # fmt: skip
+            json.loads((path / "config.json").read_text(encoding="utf-8"))  # or it is damaged
+            vocabulary = _vocabulary(path)
+            kind = _OnCpu if device == "cpu" else _OnGpu
+            self._network: _Network = kind(path, vocabulary, max(1, threads))
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
-            self._codes = find_languages(_vocabulary(path))
+            self._codes = find_languages(vocabulary)
             self._tokenizer.encode_special_tokens = True
         except Exception as error:
             raise _broken(path) from error
@@ -140,15 +155,15 @@ class NllbTranslator:
         pieces = [_Piece(text, self._tokens(text)) for text in texts]
         said: dict[str, str] = {}
         broken: dict[str, tuple[_Piece, list[str]]] = {}
-        for piece, tokens in self._decode(pieces, source, target):
+        for piece, tokens, complete in self._decode(pieces, source, target):
             said[piece.text] = self._text(tokens)
-            if piece.is_broken(tokens, said[piece.text]):
+            if piece.is_broken(tokens, said[piece.text], complete):
                 broken[piece.text] = piece, tokens
         in_time = time.perf_counter() - begun < _PATIENCE
         second = [piece for piece, _ in broken.values()] if in_time else []
-        for piece, tokens in self._decode(second, source, target, _SECOND_LOOK):
+        for piece, tokens, complete in self._decode(second, source, target, _SECOND_LOOK):
             text = self._text(tokens)
-            if not piece.is_broken(tokens, text):
+            if not piece.is_broken(tokens, text, complete):
                 said[piece.text] = text
                 del broken[piece.text]
         for piece, tokens in broken.values():
@@ -156,27 +171,19 @@ class NllbTranslator:
         return said
 
     def _decode(
-        self,
-        pieces: Sequence[_Piece],
-        source: str,
-        target: str,
-        options: dict[str, Any] | None = None,
-    ) -> Iterator[tuple[_Piece, list[str]]]:
-        """Pieces in any order, each with the tokens of its translation."""
-        start, prefix = self._codes[source], [self._codes[target]]
+        self, pieces: Sequence[_Piece], source: str, target: str, rules: Rules = _FIRST_LOOK
+    ) -> Iterator[tuple[_Piece, list[str], bool]]:
+        """Pieces in any order, each with the tokens of its translation, and whether the model ended
+        it."""
+        start = self._codes[source]
         for batch in batches(pieces, lambda piece: len(piece.tokens), self._batch_tokens):
             interruption.check()
-            # CTranslate2 counts the language, which every translation begins with, as a token.
-            limits: dict[str, Any] = {"max_decoding_length": max(p.limit for p in batch) + 1}
-            results = self._model.translate_batch(
-                [[start, *piece.tokens, _END] for piece in batch],
-                target_prefix=[prefix] * len(batch),
-                beam_size=self._beam,
-                disable_unk=True,
-                **limits | (options or {}),
-            )
-            for piece, result in zip(batch, results, strict=True):
-                yield piece, result.hypotheses[0][1:]
+            said = self._network.translate(
+                [[start, *piece.tokens, _END] for piece in batch], self._codes[target],
+                [piece.limit for piece in batch], beam=self._beam, rules=rules,
+            )  # fmt: skip
+            for piece, (tokens, complete) in zip(batch, said, strict=True):
+                yield piece, tokens, complete
 
     def _unlooped(self, tokens: list[str]) -> str:
         return unloop(self._text(unloop(" ".join(tokens)).split(" ")))
@@ -188,6 +195,48 @@ class NllbTranslator:
         numbers = [self._tokenizer.token_to_id(token) for token in tokens]
         known = [number for number in numbers if number is not None]
         return self._tokenizer.decode(known, skip_special_tokens=True).strip()
+
+
+class _OnCpu:
+    """A ``_Network``; see ``nllb_network.py``."""
+
+    def __init__(self, path: Path, vocabulary: Sequence[str], threads: int) -> None:
+        self._vocabulary = vocabulary
+        self._numbers = {token: number for number, token in enumerate(vocabulary)}
+        self._unknown = self._numbers[_UNKNOWN]
+        self._network = NllbNetwork(path / "model.bin", threads)
+
+    def translate(
+        self, texts: Sequence[Sequence[str]], language: str, limits: Sequence[int], *, beam: int,
+        rules: Rules,
+    ) -> list[tuple[list[str], bool]]:  # fmt: skip
+        numbers = [[self._numbers.get(token, self._unknown) for token in text] for text in texts]
+        found = self._network.translate(
+            numbers, self._numbers[language], limits, beam=beam,
+            rules=replace(rules, never=(*rules.never, self._unknown)), between=interruption.check,
+        )  # fmt: skip
+        return [([self._vocabulary[t] for t in one.tokens], one.complete) for one in found]
+
+
+class _OnGpu:
+    """A ``_Network``: CTranslate2's."""
+
+    def __init__(self, path: Path, vocabulary: Sequence[str], threads: int) -> None:
+        self._model = ctranslate2.Translator(str(path), "cuda", compute_type="int8_float16")
+
+    def translate(
+        self, texts: Sequence[Sequence[str]], language: str, limits: Sequence[int], *, beam: int,
+        rules: Rules,
+    ) -> list[tuple[list[str], bool]]:  # fmt: skip
+        results = self._model.translate_batch(
+            [list(text) for text in texts], target_prefix=[[language]] * len(texts),
+            beam_size=beam, disable_unk=True, repetition_penalty=rules.repetition_penalty,
+            no_repeat_ngram_size=rules.no_repeat_ngram_size,
+            # It counts the language, which every translation begins with, as a token.
+            max_decoding_length=max(limits) + 1,
+        )  # fmt: skip
+        found = [result.hypotheses[0][1:] for result in results]
+        return [(said, len(said) < limit) for said, limit in zip(found, limits, strict=True)]
 
 
 def find_languages(vocabulary: Iterable[str]) -> dict[str, str]:

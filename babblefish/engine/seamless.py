@@ -28,7 +28,7 @@ from babblefish.engine.doubts import is_often_invented
 from babblefish.engine.precision import Precision
 from babblefish.engine.seamless_codes import WRITTEN_ONLY, standard_codes
 from babblefish.engine.seamless_decoding import Text, decode
-from babblefish.engine.seamless_model import Encoding, Row, SeamlessModel
+from babblefish.engine.seamless_model import Row, SeamlessModel
 from babblefish.engine.seamless_translator import SeamlessTranslator
 from babblefish.engine.spoken_language import NON_LATIN, weigh_languages
 from babblefish.engine.stages import (
@@ -38,6 +38,7 @@ from babblefish.engine.stages import (
     RecognitionRequest,
     SharedCapabilities,
 )
+from babblefish.engine.transformer import Encoding
 from babblefish.engine.vad import FRAME, voice_in
 from babblefish.engine.whisper import WhisperRecogniser
 from babblefish.errors import BabbleFishError, RecognitionError, WeightsError

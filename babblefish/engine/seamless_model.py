@@ -1,63 +1,57 @@
 """The network of SeamlessM4T v2: what speech or text becomes, in any number of languages at once.
 
-Holds the halves that end in text: speech encoder, text encoder and the one text decoder that both
-share. Loaded through ``checkpoints``, so int8 never needs more memory than it saves. Decoding is
-transformers' own ``generate``, one row for each text that is wanted: rows of different languages,
-of one encoding or of several, go through it together and finish each for itself. What is worth
-saying, and what is nonsense, others decide.
+Holds the halves that end in text: transformers' speech encoder, and a text encoder and the one text
+decoder that both share (``transformer.py``). Loaded through ``checkpoints``, so int8 never needs
+more memory than it saves. One row for each text that is wanted: rows of different languages, of one
+encoding or of several, are decoded together and finish each for itself. What is worth saying, and
+what is nonsense, others decide.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from babblefish.engine.checkpoints import DTYPES, Checkpoint, PieceLoader, without_weights
+from babblefish.engine import generation
+from babblefish.engine.beam_search import Hypothesis
+from babblefish.engine.checkpoints import (
+    DTYPES,
+    Checkpoint,
+    PieceLoader,
+    return_memory,
+    without_weights,
+)
+from babblefish.engine.generation import NO_RULES, Rules
 from babblefish.engine.precision import Precision, choose, this_machine
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.torchaudio_import import import_torchaudio
+from babblefish.engine.transformer import Encoding, Shape, TextDecoder, TextEncoder
 from babblefish.errors import WeightsError
 
 import_torchaudio()  # before transformers' speech models look for it
 
 from transformers import (  # noqa: E402
     GenerationConfig,
-    GenerationMixin,
     SeamlessM4TFeatureExtractor,
     SeamlessM4TTokenizer,
     SeamlessM4Tv2Config,
     SeamlessM4Tv2ForSpeechToText,
     SeamlessM4Tv2ForTextToText,
-    StoppingCriteria,
-    StoppingCriteriaList,
 )
-from transformers.modeling_outputs import BaseModelOutput  # noqa: E402
 
-_PROMPT = ("end of sequence", "language")
-"""what each text begins with, one token each"""
-_SHARED = "shared.weight"
-_ALIASES = {
-    "lm_head.weight": _SHARED,
-    "text_decoder.embed_tokens.weight": _SHARED,
-    "text_encoder.embed_tokens.weight": _SHARED,
-}
+_EMBEDDING = "shared.weight"
+_ALIASES: dict[str, str] = dict.fromkeys(
+    ("lm_head.weight", "text_decoder.embed_tokens.weight", "text_encoder.embed_tokens.weight"),
+    _EMBEDDING,
+)
 """weights that the checkpoint holds once"""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """What the decoder attends to: of one utterance or text, or of several."""
-
-    states: torch.Tensor
-    """(items, steps, width)"""
-    mask: torch.Tensor
-    """(items, steps), 1 where an item has something; of speech, at the rate of the features"""
-    speech: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +64,6 @@ class Row:
     """Seamless's code"""
     limit: int
     """tokens"""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    tokens: list[int]
-    """without the prompt and what follows the end"""
-    score: float
-    """mean natural logarithm of the tokens' probabilities"""
-    complete: bool
-    """False: it ran into the limit"""
 
 
 class SeamlessModel:
@@ -98,22 +82,39 @@ class SeamlessModel:
         if precision == "auto":
             precision = choose(this_machine(device), _parameters(speech) + _parameters(text) / 2)
         self.precision = precision
-        _fill(speech, text, PieceLoader(Checkpoint(folder), precision, device, _ALIASES))
-        self._from_speech, self._from_text = speech, text
         self._dtype = DTYPES[precision]
-        self._padding = _Padding(speech.speech_encoder.adapter.layers[0])
+        loader = PieceLoader(Checkpoint(folder), precision, device, _ALIASES)
+        weights = _TextWeights(
+            loader, math.sqrt(config.hidden_size) if config.scale_embedding else 1
+        )
+        self._decoder = TextDecoder(self._shape(config, "decoder"), weights)
+        self._text_encoder = TextEncoder(self._shape(config, "encoder"), weights)
+        loader.fill(speech.speech_encoder, "speech_encoder")
+        return_memory()
+        self.speech_encoder = speech.speech_encoder
+        self._lengths = speech._compute_sub_sample_lengths_from_attention_mask
+        self._padding = _Padding(self.speech_encoder.adapter.layers[0])
+        self._read_languages(folder)
+        self._extract = SeamlessM4TFeatureExtractor.from_pretrained(folder)
+        self.tokenizer = SeamlessM4TTokenizer.from_pretrained(folder)
+        start, end = config.decoder_start_token_id, config.eos_token_id
+        assert isinstance(start, int) and isinstance(end, int), "Seamless has one of each"
+        self._start, self._end = start, end
+        self._special = set(self.tokenizer.all_special_ids) | set(self.languages.values())
+
+    def _read_languages(self, folder: Path) -> None:
         generation = GenerationConfig.from_pretrained(folder)
         codes = getattr(generation, "text_decoder_lang_to_code_id", None)
         if not codes:
             raise WeightsError("broken", f"{folder}/generation_config.json names no languages.")
         self.languages: dict[str, int] = dict(codes)
         """Seamless's code of each language it writes → its token"""
-        self._from_speech.generation_config = self._from_text.generation_config = generation
-        self._extract = SeamlessM4TFeatureExtractor.from_pretrained(folder)
-        self.tokenizer = SeamlessM4TTokenizer.from_pretrained(folder)
-        assert isinstance(config.eos_token_id, int), "Seamless has one"
-        self._end = config.eos_token_id
-        self._special = set(self.tokenizer.all_special_ids) | set(self.languages.values())
+
+    def _shape(self, config: SeamlessM4Tv2Config, half: Literal["encoder", "decoder"]) -> Shape:
+        layers = getattr(config, f"{half}_layers")
+        heads = getattr(config, f"{half}_attention_heads")
+        padding: Any = config.pad_token_id
+        return Shape(layers, heads, config.hidden_size, padding, self._device, self._dtype)
 
     @torch.inference_mode()
     def encode_speech(self, clips: Sequence[np.ndarray]) -> Encoding:
@@ -122,56 +123,35 @@ class SeamlessModel:
             list(clips), sampling_rate=SPEECH_RATE, padding=True, return_tensors="pt"
         )
         mask = features["attention_mask"].to(self._device)
-        states = self._from_speech.speech_encoder(
+        states = self.speech_encoder(
             input_features=features["input_features"].to(self._device, self._dtype),
             attention_mask=self._padding.set(mask),
         )[0]
-        return Encoding(states, mask, True)
+        steps = torch.arange(states.shape[1], device=self._device)
+        return Encoding(states, steps < self._lengths(mask)[:, None])
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], language: str) -> Encoding:
         """language: Seamless's code. Texts of at most a few hundred tokens; one pass for all."""
-        found = self.tokenizer(
-            list(texts), src_lang=language, padding=True, return_tensors="pt"
-        ).to(self._device)
-        states = self._from_text.text_encoder(
-            input_ids=found["input_ids"], attention_mask=found["attention_mask"]
-        )[0]
-        return Encoding(states, found["attention_mask"], False)
+        return self._text_encoder.encode(
+            self.tokenizer(list(texts), src_lang=language)["input_ids"]
+        )
 
-    @torch.inference_mode()
     def decode(
-        self, encoding: Encoding, rows: Sequence[Row], *, beam: int = 1,
-        between: Callable[[], None] = lambda: None, **options: Any,
-    ) -> list[Decoded]:  # fmt: skip
+        self, encoding: Encoding, rows: Sequence[Row], *, beam: int = 1, rules: Rules = NO_RULES,
+        between: Callable[[], None] = lambda: None,
+    ) -> list[Hypothesis]:  # fmt: skip
         """One text for each of ``rows``.
 
-        between: called after each token; what it raises ends the decoding. options: others of
-        transformers' generation, such as ``no_repeat_ngram_size``.
+        between: called before each token; what it raises ends the decoding.
         """
-        items = torch.tensor([row.item for row in rows], device=self._device)
-        model: Any = self._from_speech if encoding.speech else self._from_text
-        prompts = [[self._end, self.languages[row.language]] for row in rows]
-        stops = _Stops([len(_PROMPT) + row.limit for row in rows], between)
-        usual: Any = GenerationMixin  # Seamless's own generate takes one language only
-        found = usual.generate(
-            model,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoding.states[items]),
-            attention_mask=encoding.mask[items],
-            decoder_input_ids=torch.tensor(prompts, device=self._device),
-            max_new_tokens=max(row.limit for row in rows), num_beams=beam, do_sample=False,
-            output_scores=True, return_dict_in_generate=True,
-            stopping_criteria=StoppingCriteriaList([stops]), **options,
-        )  # fmt: skip
-        steps = model.compute_transition_scores(
-            found.sequences, found.scores, getattr(found, "beam_indices", None),
-            normalize_logits=beam == 1,
-        )  # fmt: skip
-        texts = found.sequences[:, len(_PROMPT) :].tolist()
-        return [
-            self._decoded(tokens[: row.limit], scores)
-            for row, tokens, scores in zip(rows, texts, steps.tolist(), strict=True)
+        wanted = [
+            generation.Row(row.item, (self._start, self.languages[row.language]), row.limit)
+            for row in rows
         ]
+        return generation.generate(
+            self._decoder, encoding, wanted, end=self._end, beam=beam, rules=rules, between=between
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.tokenizer.decode([t for t in tokens if t not in self._special]).strip()
@@ -179,11 +159,49 @@ class SeamlessModel:
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _decoded(self, tokens: list[int], scores: list[float]) -> Decoded:
-        complete = self._end in tokens
-        length = tokens.index(self._end) if complete else len(tokens)
-        judged = scores[: length + complete]
-        return Decoded(tokens[:length], float(np.mean(judged)) if judged else 0.0, complete)
+
+_LINEAR = {
+    "self_attention.inputs": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "self_attention.output": ("self_attn.out_proj",),
+    "attention.queries": ("cross_attention.q_proj",),
+    "attention.inputs": ("cross_attention.k_proj", "cross_attention.v_proj"),
+    "attention.output": ("cross_attention.out_proj",),
+    "ffn.inner": ("ffn.fc1",),
+    "ffn.outer": ("ffn.fc2",),
+}
+_NORMS = {
+    "self_attention.norm": "self_attn_layer_norm",
+    "attention.norm": "cross_attention_layer_norm",
+    "ffn.norm": "ffn_layer_norm",
+}
+
+
+class _TextWeights:
+    """``transformer.Weights`` from a checkpoint's names."""
+
+    def __init__(self, loader: PieceLoader, scale: float) -> None:
+        self._loader, self._scale = loader, scale
+
+    def linear(self, name: str) -> torch.nn.Module:
+        if name == "decoder.output":
+            return self._loader.linear("lm_head")
+        half, number, part = name.split(".", 2)
+        below = f"text_{half}.layers.{number}"
+        return self._loader.linear(*(f"{below}.{path}" for path in _LINEAR[part]))
+
+    def norm(self, name: str) -> torch.nn.Module:
+        half, *where = name.split(".", 2)
+        if len(where) == 1:
+            return self._loader.norm(f"text_{half}.layer_norm")
+        return self._loader.norm(f"text_{half}.layers.{where[0]}.{_NORMS[where[1]]}")
+
+    def embedding(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        return self._embedding
+
+    @cached_property
+    def _embedding(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """one for both halves"""
+        return self._loader.embedding("text_decoder.embed_tokens", self._scale)
 
 
 def networks(config: SeamlessM4Tv2Config) -> tuple[Any, Any]:
@@ -196,35 +214,6 @@ def networks(config: SeamlessM4Tv2Config) -> tuple[Any, Any]:
 
 def _parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _fill(speech: Any, text: Any, loader: PieceLoader) -> None:
-    """Weights into speech to text and text to text, which share decoder, embedding and output."""
-    loader.fill(speech.speech_encoder, "speech_encoder")
-    loader.fill(speech.text_decoder, "text_decoder")
-    speech.lm_head = loader.linear(speech.lm_head, "lm_head")
-    embedding = speech.text_decoder.embed_tokens
-    text.text_encoder.embed_tokens = torch.nn.Identity()  # so that it is not read again
-    loader.fill(text.text_encoder, "text_encoder")
-    text.text_encoder.embed_tokens = embedding
-    text.text_decoder, text.lm_head = speech.text_decoder, speech.lm_head
-    speech.shared = text.shared = embedding
-    for model in (speech, text):
-        _make_positions(model, embedding.weight.device, loader.dtype)
-
-
-def _make_positions(model: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Tables that no checkpoint holds, since they follow from the configuration."""
-    for module in model.modules():
-        weights = getattr(module, "weights", None)
-        if isinstance(weights, torch.Tensor) and weights.is_meta:
-            positions: Any = module
-            del positions.weights
-            positions.make_weights(
-                positions.num_positions + positions.offset, positions.embedding_dim,
-                positions.padding_idx,
-            )  # fmt: skip
-            positions.weights = positions.weights.to(device, dtype)
 
 
 class _Padding:
@@ -250,16 +239,3 @@ class _Padding:
         if self._mask is None:
             return None
         return (args[0] * self._mask[:, None].to(args[0].dtype),)
-
-
-class _Stops(StoppingCriteria):
-    """Ends each row at its own limit, and all of them where ``between`` raises."""
-
-    def __init__(self, lengths: Sequence[int], between: Callable[[], None]) -> None:
-        self._lengths, self._between = torch.tensor(lengths), between
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        self._between()
-        hypotheses = len(input_ids) // len(self._lengths)  # of each row, when there are beams
-        lengths = self._lengths.repeat_interleave(hypotheses)
-        return (lengths <= input_ids.shape[1]).to(input_ids.device)

@@ -20,7 +20,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from babblefish.audio import decibels, match_loudness, rms
 from babblefish.engine import interruption, recognition_request
-from babblefish.engine.beam_search import Hypothesis, Tokens, search
+from babblefish.engine.beam_search import Hypothesis, search
 from babblefish.engine.doubts import (
     Evidence,
     is_broken,
@@ -37,7 +37,7 @@ from babblefish.engine.stages import (
     RecognitionRequest,
 )
 from babblefish.engine.vad import FRAME, SileroVad, voice_in
-from babblefish.engine.whisper_model import Encoding, WhisperModel
+from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel
 from babblefish.errors import WeightsError
 
 FULL_WINDOW = 3000
@@ -196,9 +196,11 @@ class _Listening:
         """Transcript, and translation into English where it is wanted."""
         tasks = ["transcribe", "translate"] if self._wants_english(language) else ["transcribe"]
         limit = self._token_limit(language)
+        prompts = [self._prompt(language, task) for task in tasks]
+        writer = Prompted(self._of.model, encoding, prompts, self._of.tokens)
         found = search(
-            self._of.model, encoding, [self._prompt(language, task) for task in tasks],
-            self._of.tokens, beam=self._beam, limit=limit, between=interruption.check,
+            writer, [writer.limit(limit)] * len(prompts), end=self._of.tokens.end,
+            beam=self._beam, between=interruption.check,
         )  # fmt: skip
         judged = [self._judge(hypothesis, no_speech, limit) for hypothesis in found]
         return judged[0], judged[1] if len(judged) > 1 else None

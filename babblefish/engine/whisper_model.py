@@ -35,6 +35,17 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """What decoding must know of the vocabulary."""
+
+    end: int
+    suppressed: np.ndarray
+    """float32 (1, vocabulary): 0, or minus infinity for a token that no text contains"""
+    suppressed_first: np.ndarray
+    """the same for the beginning of a text"""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What the decoder made of the tokens it was given."""
 
@@ -140,6 +151,41 @@ class WhisperModel:
             {name.replace("new", "past"): v for name, v in zip(self._new, new, strict=True)},
             length + count,
         )  # fmt: skip
+
+
+class Prompted:
+    """A ``beam_search.Writer`` about one clip."""
+
+    def __init__(
+        self, model: WhisperModel, encoding: Encoding, prompts: Sequence[Sequence[int]],
+        tokens: Tokens,
+    ) -> None:  # fmt: skip
+        """prompts: all of the same length."""
+        self._model, self._encoding, self._tokens = model, encoding, tokens
+        self._prompts = np.array(prompts)
+        self._step: Step | None = None
+
+    def limit(self, wanted: int) -> int:
+        """``wanted`` tokens or fewer; never more than half of what the model can hold, as in
+        OpenAI's code."""
+        longest = self._model.longest
+        return max(1, min(wanted, longest // 2, longest - self._prompts.shape[1]))
+
+    def begin(self) -> Step:
+        count, length = self._prompts.shape
+        last = [length * (row + 1) - 1 for row in range(count)]
+        self._step = self._model.begin(
+            self._encoding, self._prompts, last, self._tokens.suppressed_first
+        )
+        return self._step
+
+    def go_on(self, rows: Sequence[int], texts: Sequence[tuple[int, ...]]) -> Step:
+        assert self._step is not None, "begin comes first"
+        self._step = self._model.step(
+            self._encoding, self._step, np.array(rows), np.array([text[-1] for text in texts]),
+            self._tokens.suppressed,
+        )  # fmt: skip
+        return self._step
 
 
 def condense(steps: int, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
