@@ -11,7 +11,6 @@ from playwright.sync_api import sync_playwright
 
 from babblefish.audio import rms
 from babblefish.engine.stages import RecognitionRequest
-from babblefish.engine.whisper import WhisperRecogniser
 from tests import read_aloud
 from tests.e2e.browsers import DESKTOP, EAR_RATE, browser, microphone
 from tests.e2e.real_server import RealServer
@@ -31,13 +30,12 @@ def speech(weights_dir):
 
 
 @pytest.fixture(scope="module")
-def ear(weights_dir):
+def ear(whisper):
     """Writes down what was heard."""
-    recogniser = WhisperRecogniser(weights_dir, threads=2)
 
     def transcribe(samples: np.ndarray, language: str) -> str:
         request = RecognitionRequest(language, language_fixed=True)
-        return recogniser.transcribe(_without_pauses(samples)[-14 * EAR_RATE :], request).text
+        return whisper.transcribe(_without_pauses(samples)[-14 * EAR_RATE :], request).text
 
     return transcribe
 
