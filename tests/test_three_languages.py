@@ -22,7 +22,7 @@ from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests import big_weights
-from tests.read_aloud import speech
+from tests.read_aloud import sentence
 from tests.rtc_peer import Peer
 from tests.served import Served, running
 from tests.tiny_seamless import SAYS
@@ -142,7 +142,7 @@ def utterance(language, weights_dir):
         text = "Dzień dobry, bardzo się cieszę, że dzisiaj wszyscy tutaj jesteśmy."
         samples = EspeakSynthesiser().synthesise(text, "pl", "pl+m3", 1.0)
     else:
-        clip = next(c for c in speech(weights_dir) if c.language == language and c.seconds < 6)
+        clip = sentence(weights_dir, language)
         samples = resample(clip.samples, SPEECH_RATE, PLAYOUT_RATE)
     silence = np.zeros(PLAYOUT_RATE, np.float32)
     return to_int16(np.concatenate([silence[:9600], samples, silence, silence]))

@@ -25,8 +25,8 @@ def server(tmp_path_factory, weights_dir):
 
 
 @pytest.fixture(scope="module")
-def speech(weights_dir):
-    return read_aloud.speech(weights_dir)
+def french(weights_dir):
+    return read_aloud.sentence(weights_dir, "fr")
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,7 @@ def agreement(spoken: str, reference: str) -> float:
     return 1 - jiwer.wer(" ".join(words(reference)), " ".join(words(spoken)) or "-")
 
 
-def test_two_browsers_understand_each_other(server, speech, ear, tmp_path):
-    french = next(c for c in speech if c.language == "fr" and c.transcript)
+def test_two_browsers_understand_each_other(server, french, ear, tmp_path):
     mic = microphone(tmp_path / "fr.wav", [french.samples], lead=4.0, gap=9.0)
     with sync_playwright() as playwright, browser(playwright, server.base, mic) as pierre:
         with (
@@ -110,9 +109,8 @@ def _voiced_level(samples: np.ndarray) -> float:
 
 
 def test_promise_6_a_phone_that_drops_mid_sentence_comes_back_as_the_same_person(
-    server, speech, tmp_path
+    server, french, tmp_path
 ):
-    french = next(c for c in speech if c.language == "fr" and c.transcript)
     mic = microphone(tmp_path / "fr.wav", [french.samples], lead=3.0, gap=5.0)
     with sync_playwright() as playwright, browser(playwright, server.base, mic) as paul:
         with browser(playwright, server.base) as mia:
