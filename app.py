@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
+from babblefish.ui import options
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
-
-_PROFILE = "Engine profile: compact, whisper-nllb, seamless, or auto, the best that is installed."
 
 
 @app.callback(invoke_without_command=True)
@@ -28,15 +25,10 @@ def default(context: typer.Context) -> None:
 
 @app.command()
 def serve(
-    http: Annotated[bool, typer.Option("--http", help="Plain http, for localhost only.")] = False,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port, 9000 unless told.")] = None,
-    profile: Annotated[str | None, typer.Option(help=_PROFILE)] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Of SeamlessM4T: auto, fp32, bf16, fp16 or int8.")
-    ] = None,
-) -> None:
+    http: options.Http = False, host: options.Host = None, port: options.Port = None,
+    profile: options.Profile = None, device: options.Device = None,
+    precision: options.Precision = None,
+) -> None:  # fmt: skip
     """Start the room server."""
     from babblefish.ui.server import run
 
@@ -50,12 +42,9 @@ def serve(
 
 @app.command()
 def file(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Any audio or video file.")],
-    to: Annotated[list[str], typer.Option("--to", help="Language to translate into; repeat it.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
-    from_: Annotated[str | None, typer.Option("--from", help="Language spoken.")] = None,
-    profile: Annotated[str | None, typer.Option(help=_PROFILE)] = None,
-) -> None:
+    source: options.Source, to: options.Targets, out: options.Out,
+    from_: options.Spoken = None, profile: options.Profile = None,
+) -> None:  # fmt: skip
     """Translate an audio file: sound and subtitles per language."""
     from babblefish.ui.files_cli import translate
 
@@ -63,10 +52,7 @@ def file(
 
 
 @app.command()
-def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="End within two minutes.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
-) -> None:
+def bench(quick: options.Quick = False, json: options.Json = None) -> None:
     """Measure latency, capacity and quality on this machine."""
     from bench.run import main
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from babblefish.engine import models
 from babblefish.settings import go_offline, load_settings
 from tests import speech as recordings
+
+if TYPE_CHECKING:
+    from babblefish.engine.whisper import WhisperRecogniser
 
 go_offline()
 
@@ -19,6 +23,14 @@ def weights_dir() -> Path:
     folder = load_settings().weights_dir
     models.verify("compact", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def whisper(weights_dir: Path) -> WhisperRecogniser:
+    """Whisper base with its real weights, to be tested and to hear what was said."""
+    from babblefish.engine.whisper import WhisperRecogniser
+
+    return WhisperRecogniser(weights_dir, threads=2)
 
 
 @pytest.fixture(scope="session")

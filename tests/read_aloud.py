@@ -6,7 +6,7 @@ telling speakers apart.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from babblefish.audio import resample
@@ -29,21 +29,32 @@ _READING = (
 )
 
 
-@lru_cache(maxsize=1)
 def speech(weights_dir: Path) -> tuple[Clip, ...]:
+    """Every language, and several sentences of several speakers."""
     if speech_dir():
         return clips()
-    kokoro = KokoroSynthesiser(weights_dir)
+    sentences = [sentence(weights_dir, language) for language in _SENTENCES]
+    readings = [
+        _read(weights_dir, f"{voice}_{number}", text, "en", voice, voice)
+        for voice in _SPEAKERS for number, text in enumerate(_READING)
+    ]  # fmt: skip
+    return (*sentences, *readings)
 
-    def read(name: str, text: str, language: str, voice: str, speaker: str = "") -> Clip:
-        spoken = resample(kokoro.synthesise(text, language, voice, 1.0), PLAYOUT_RATE, RATE)
-        return Clip(name, spoken, language, text, speaker)
 
-    found = [
-        read(language, text, language, kokoro.capabilities.voices[language][0])
-        for language, text in _SENTENCES.items()
-    ]
-    for voice in _SPEAKERS:
-        for number, text in enumerate(_READING):
-            found.append(read(f"{voice}_{number}", text, "en", voice, voice))
-    return tuple(found)
+def sentence(weights_dir: Path, language: str) -> Clip:
+    """One of at most eight seconds, whose transcript is known."""
+    if speech_dir():
+        return next(c for c in clips() if c.language == language and c.transcript and c.seconds < 8)
+    voice = _kokoro(weights_dir).capabilities.voices[language][0]
+    return _read(weights_dir, language, _SENTENCES[language], language, voice, "")
+
+
+@lru_cache(maxsize=1)
+def _kokoro(weights_dir: Path) -> KokoroSynthesiser:
+    return KokoroSynthesiser(weights_dir)
+
+
+@cache
+def _read(weights_dir: Path, name: str, text: str, language: str, voice: str, speaker: str) -> Clip:
+    spoken = _kokoro(weights_dir).synthesise(text, language, voice, 1.0)
+    return Clip(name, resample(spoken, PLAYOUT_RATE, RATE), language, text, speaker)

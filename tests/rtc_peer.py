@@ -25,6 +25,10 @@ class Microphone(MediaStreamTrack):
         self._sent = 0
         self._start: float | None = None
 
+    def say(self, samples: np.ndarray) -> None:
+        """Go on with ``samples`` (int16, 48 kHz) instead of silence."""
+        self.samples = np.concatenate([np.zeros(self._sent, np.int16), samples])
+
     async def recv(self) -> av.AudioFrame:
         now = asyncio.get_running_loop().time()
         if self._start is None:

@@ -136,6 +136,11 @@ def test_files_stay_small():
         assert len(lines) <= 420, f"{module} wants to be two files"
 
 
+def test_the_entry_point_only_wires():
+    """What it can be told and what it does is written elsewhere, under a name of its own."""
+    assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) < 80
+
+
 def test_nothing_happens_at_import():
     """The environment is read in settings.py and by what starts processes, nowhere else."""
     for module, path in modules().items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from babblefish.engine import clauses
 from babblefish.engine.clauses import (
     FIRST_SECONDS,
     LONGEST_SECONDS,
@@ -59,6 +61,21 @@ def test_nothing_is_lost_of_text_full_of_punctuation(text, language):
 @pytest.mark.parametrize("text", ["", " ", "\n\t \u3000"])
 def test_blank_text_has_no_clauses(text):
     assert split(text, "en") == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.lists(st.sampled_from([piece for piece in PIECES if len(piece) < 10]), max_size=150),
+        st.lists(st.sampled_from(("50", "3.14", "1,234.5", "10:30")), min_size=60, max_size=150),
+    ),
+    st.sampled_from(LANGUAGES),
+)
+def test_no_clause_is_far_too_long_where_there_are_gaps(words, language):
+    """Not even of numbers, between which nobody would pause."""
+    assert all(
+        seconds(clause) <= 2 * LONGEST_SECONDS for clause in texts(" ".join(words), language)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -186,6 +203,38 @@ def test_latin_words_and_combining_marks_are_not_torn_by_it(shift):
         assert not re.search("B[ableFish]*[0-9]{0,3}$", clause)
     for clause in texts("b" * shift + "ae\u0301" * 200, "fr"):
         assert clause[0] != "\u0301"
+
+
+@pytest.mark.parametrize(
+    ("piece", "language"),
+    [
+        ("people report before number Monday with ", "en"), ("the ", "en"), ("1 ", "en"),
+        ("Dr. ", "en"), ("a, ", "en"), ("—_", "en"), ("会", "zh"),
+    ],
+)  # fmt: skip
+def test_twice_the_text_is_twice_the_work(piece, language):
+    single = piece * (2000 // len(piece))
+    assert lines_run(split, single * 2, language) < 3 * lines_run(split, single, language)
+
+
+def lines_run(function, *arguments) -> int:
+    """How many lines of ``clauses.py`` the call runs through."""
+    count = 0
+
+    def each(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename != clauses.__file__:
+            return None
+        count += event == "line"
+        return each
+
+    before = sys.gettrace()
+    sys.settrace(each)
+    try:
+        function(*arguments)
+    finally:
+        sys.settrace(before)
+    return count
 
 
 @pytest.mark.parametrize("mark", ["%", ";", "!", "»", "…"])

@@ -37,11 +37,6 @@ def kokoro(weights_dir) -> KokoroSynthesiser:
     return KokoroSynthesiser(weights_dir)
 
 
-@pytest.fixture(scope="module")
-def whisper(weights_dir) -> WhisperRecogniser:
-    return WhisperRecogniser(weights_dir, threads=2)
-
-
 def read_back(whisper: WhisperRecogniser, samples: np.ndarray, language: str) -> str:
     heard = resample(samples, PLAYOUT_RATE, SPEECH_RATE)
     return whisper.transcribe(heard, RecognitionRequest(language, language_fixed=True)).text

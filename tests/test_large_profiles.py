@@ -21,7 +21,7 @@ from babblefish.protocol import Audio, Speech, Transcript, Translation, Utteranc
 from babblefish.settings import Settings
 from babblefish.ui.files import interpret_file
 from tests import big_weights
-from tests.read_aloud import speech
+from tests.read_aloud import sentence
 from tests.tiny_seamless import SAYS
 
 LARGE = ("whisper-nllb", "seamless")
@@ -37,7 +37,7 @@ async def test_a_file_and_what_goes_wrong(
     engine = Engine(profile)
     await engine.start()
     try:
-        clip = next(c for c in speech(weights_dir) if c.language == "fr" and c.seconds < 8)
+        clip = sentence(weights_dir, "fr")
         await check_file(engine, clip, tmp_path, name)
         await check_promise_9(engine, clip)
     finally:

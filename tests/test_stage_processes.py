@@ -12,7 +12,7 @@ import pytest
 from babblefish.audio import rms
 from babblefish.engine.workers import PoolPart, WorkerPool
 from babblefish.errors import WorkerError
-from tests.read_aloud import speech
+from tests.read_aloud import sentence
 from tests.stage_conformance import SAMPLE_CALLS, STAGES
 
 _CALLS = 12
@@ -28,8 +28,8 @@ async def test_a_stage_serves_many_calls_and_keeps_nothing(name, big_weights_dir
     pool = WorkerPool(name, listed.spec(big_weights_dir), threads=1)
     await pool.start()
     stage = PoolPart(pool, listed.part) if listed.part else pool
-    clip = next(c.samples for c in speech(weights_dir) if c.language == "en" and c.seconds > 1.5)
-    call = SAMPLE_CALLS[listed.kind](stage.capabilities, clip)
+    clip = sentence(weights_dir, "en")
+    call = SAMPLE_CALLS[listed.kind](stage.capabilities, clip.samples)
     try:
         expected = await stage.call(*call)
         together = await asyncio.gather(*(stage.call(*call) for _ in range(3)))

@@ -24,11 +24,6 @@ def speech(weights_dir):
 
 
 @pytest.fixture(scope="module")
-def whisper(weights_dir) -> WhisperRecogniser:
-    return WhisperRecogniser(weights_dir, threads=2)
-
-
-@pytest.fixture(scope="module")
 def clips(speech):
     """One short clip of each language with a known transcript."""
     first = {}

@@ -9,8 +9,12 @@ first, since it is synthesised while what precedes it is still playing.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,6 +50,8 @@ class _Cut(NamedTuple):
     """offset of the first character after it"""
     rank: int
     """how natural: 3 punctuation, 2 conjunction, 1 preposition, 0 any gap between words"""
+    word: tuple[int, int]
+    """first offset and end of the word before it, which may cling to what follows"""
 
 
 # --- places to cut ----------------------------------------------------------------------------
@@ -53,11 +59,14 @@ class _Cut(NamedTuple):
 _SPACED_MARK = re.compile(r"[,;:…،؛,](?:[\"'”’»)\]]*)\s+|\s[—–-]+\s+|[—–](?=\w)|\s(?=[(\[«“])")
 _FULL_WIDTH_MARK = re.compile(r"[，、；：—…]+[」』”）]*\s*")
 _GAP = re.compile(r"\s+")
+_WORD = re.compile(r"[\w\u0900-\u097f]+")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(«\"'’])(?:[^\W\d_]|m(?:me|lle|r|rs|s|m)|drs?|dra|sra?|srta|prof|st[ea]?|sig(?:ra)?|"
     r"dott|avv|ing|av|apr|no|nr|núm|art|fig|vol|pp|vs|e\.g|i\.e|p\.\s?ex|z\.\s?b)\.\s*$",
     re.IGNORECASE,
 )
+_LONGEST_ABBREVIATION = 12
+"""letters, at least: what precedes it included"""
 _CONJUNCTIONS = {
     "en": "and but or because so when while if although though which who where since until unless "
     "that whether",
@@ -113,17 +122,18 @@ def split(text: str, language: str, ahead: float = 0.0) -> list[Clause]:
     clauses: list[Clause] = []
     waiting = ""
     for sentence in _sentences(text, language):
-        rest = waiting + sentence
+        rest = _Rest(waiting + sentence, language)
         waiting = ""
-        while rest.strip():
+        while not rest.is_blank:
             limit = _limit(ahead)
-            end = _end(rest, language, limit)
-            if end == len(rest) and ahead and _is_short(rest, limit):
-                waiting = rest
+            end = rest.end_of_clause(limit)
+            clause = rest.text[rest.start : end]
+            if end == len(rest.text) and ahead and _is_short(clause, limit):
+                waiting = clause
                 break
-            clauses.append(Clause(rest[:end].strip(), _pause(rest[:end])))
-            ahead += seconds(rest[:end]) + clauses[-1].pause_after
-            rest = rest[end:]
+            clauses.append(Clause(clause.strip(), _pause(clause)))
+            ahead += seconds(clause) + clauses[-1].pause_after
+            rest.start = end
     if waiting.strip():
         clauses.append(Clause(waiting.strip(), _pause(waiting)))
     return clauses
@@ -142,36 +152,41 @@ def split_after(text: str, first: str, language: str) -> list[Clause]:
 def opening(text: str, language: str, unsure: int) -> str | None:
     """The most of ``text`` that may be a first clause even if its last ``unsure`` words turn out
     to be others; None where that is too little to be said."""
-    for cut in reversed(_cuts(text, language)):
+    rest, best = _Rest(text, language), None
+    for cut, _ in rest.cuts_within(math.inf):
         before = text[: cut.at].strip()
-        enough = len(text[cut.at :].split()) >= unsure and not _tears_apart(text, cut.at)
-        if enough and _TINY <= seconds(before) <= FIRST_SECONDS:
-            return before
-    return None
+        if seconds(before) > FIRST_SECONDS or len(text[cut.at :].split()) < unsure:
+            break
+        if seconds(before) >= _TINY and not rest.tears_apart(cut.at):
+            best = before
+    return best
 
 
 def seconds(text: str) -> float:
     """Roughly how long ``text`` takes to say."""
-    total = 0.0
-    for character in text:
-        if character.isdigit():
-            total += 0.25
-        elif _is_wide(character):
-            total += 0.17
-        elif character.isalnum() or character.isspace():
-            total += 0.053
-    return total
+    return sum(map(_duration, text), 0.0)
+
+
+def _duration(character: str) -> float:
+    """Seconds."""
+    if character.isdigit():
+        return 0.25
+    if _is_wide(character):
+        return 0.17
+    return 0.053 if character.isalnum() or character.isspace() else 0.0
 
 
 def _sentences(text: str, language: str) -> list[str]:
     """Sentences with the white space after them; joined they are ``text``."""
-    sentences: list[str] = []
-    for piece in sentencex.segment(language, text):  # pyright: ignore[reportAttributeAccessIssue]
-        if sentences and (_ABBREVIATION.search(sentences[-1]) or not _says(piece)):
-            sentences[-1] += piece
-        else:
-            sentences.append(piece)
-    return sentences
+    pieces = sentencex.segment(language, text)  # pyright: ignore[reportAttributeAccessIssue]
+    whole = "".join(pieces)
+    begins: list[int] = []
+    at = 0
+    for piece in pieces:
+        if not begins or (_says(piece) and not _ends_in_abbreviation(whole, begins[-1], at)):
+            begins.append(at)
+        at += len(piece)
+    return [whole[begin:end] for begin, end in itertools.pairwise([*begins, at])]
 
 
 def _limit(ahead: float) -> float:
@@ -186,82 +201,132 @@ def _is_short(sentence: str, limit: float) -> bool:
     return seconds(sentence) < min(0.8, limit / 2) and "\n" not in sentence
 
 
-def _end(rest: str, language: str, limit: float) -> int:
-    """Where the next clause of ``rest`` ends: an offset in 1..len(rest)."""
-    if seconds(rest) <= limit * (1.35 if limit > FIRST_SECONDS else 1.15):
-        return len(rest) if limit > FIRST_SECONDS else _early_end(rest, limit)
-    cuts = [cut for cut in _cuts(rest, language) if _is_sound(rest, cut)]
-    fitting = [cut for cut in cuts if seconds(rest[: cut.at]) <= limit]
-    for rank in (3, 2, 1, 0):
-        ranked = [cut for cut in fitting if cut.rank == rank]
-        long_enough = [c for c in ranked if rank == 3 or seconds(rest[: c.at]) >= limit * 0.4]
-        if long_enough:
-            return long_enough[-1].at
-    near = [cut for cut in cuts if seconds(rest[: cut.at]) <= limit * 1.5]
-    return near[0].at if near else _hard_end(rest, cuts, limit)
+class _Rest:
+    """What is left of a sentence from ``start`` on. All of it is looked at once, when it is
+    made; after that, each clause looks at what it may hold, and no further."""
 
+    def __init__(self, text: str, language: str) -> None:
+        self.text, self.start = text, 0
+        self._clings = _CLINGS.get(language, frozenset())
+        self._cuts = _cuts(text, language)
+        self._ends = [cut.at for cut in self._cuts]
+        self._durations = [_duration(character) for character in text]
+        self._filled = len(text.rstrip())
+        self._said = [offset for offset, character in enumerate(text) if character.isalnum()]
 
-def _early_end(rest: str, limit: float) -> int:
-    """A first sentence that would fit: cut all the same after an opening such as "Well, …"."""
-    for match in _SPACED_MARK.finditer(rest):
-        cut = _Cut(match.end(), 3)
-        if _is_sound(rest, cut) and seconds(rest) > limit:
-            return cut.at
-    return len(rest)
+    @property
+    def is_blank(self) -> bool:
+        return self.start >= self._filled
 
+    def end_of_clause(self, limit: float) -> int:
+        """Where the next clause ends: an offset in start + 1..len(text)."""
+        early = limit <= FIRST_SECONDS
+        whole = limit * (1.15 if early else 1.35)
+        if self._seconds_from(self.start, whole) <= whole:
+            return self._early_end(limit) if early else len(self.text)
+        found: list[tuple[_Cut, float]] = []
+        for cut, before in self.cuts_within(max(2 * limit, LONGEST_SECONDS)):
+            if found and before > limit:
+                break
+            if self._is_sound(cut, before):
+                found.append((cut, before))
+        for rank in (3, 2, 1, 0):
+            for cut, before in reversed(found):
+                long_enough = rank == 3 or before >= limit * 0.4
+                if cut.rank == rank and before <= limit and long_enough:
+                    return cut.at
+        return found[0][0].at if found else self._hard_end(max(2 * limit, LONGEST_SECONDS))
 
-def _hard_end(rest: str, cuts: list[_Cut], limit: float) -> int:
-    """No good place near: the first possible one, or between two characters of a script
-    without spaces once it is far too long."""
-    at = cuts[0].at if cuts else len(rest)
-    if seconds(rest[:at]) <= max(2 * limit, LONGEST_SECONDS):
-        return at
-    total = 0.0
-    for offset, character in enumerate(rest):
-        total += seconds(character)
-        if total > LONGEST_SECONDS and offset and _may_break(rest, offset):
-            return offset
-    return at
+    def cuts_within(self, limit: float) -> Iterator[tuple[_Cut, float]]:
+        """Places to cut, and the seconds before them, as long as those are not above ``limit``."""
+        before, counted = 0.0, self.start
+        for number in range(bisect_right(self._ends, self.start), len(self._cuts)):
+            cut = self._cuts[number]
+            while counted < cut.at:
+                before += self._durations[counted]
+                counted += 1
+                if before > limit:
+                    return
+            word = self.text[max(self.start, cut.word[0]) : cut.word[1]]
+            if cut.rank == 3 or word.casefold().strip("\"'«“(¿¡") not in self._clings:
+                yield cut, before
+
+    def tears_apart(self, at: int) -> bool:
+        """Whether a cut there leaves a side empty, breaks a number or an abbreviation, or
+        puts the mark that ends a word after it."""
+        said = bisect_left(self._said, self.start)
+        if not said < bisect_left(self._said, at) < len(self._said):
+            return True
+        end = _stripped_end(self.text, self.start, at)
+        left, right = self.text[max(self.start, end - 2) : end], self.text[at]
+        if right.isdigit() and (left[-1].isdigit() or (left[-1] in ",." and left[:-1].isdigit())):
+            return True
+        return _ends_in_abbreviation(self.text, self.start, at) or right in ".,;:!?»)%…"
+
+    def _seconds_from(self, start: int, enough: float) -> float:
+        """``seconds`` of what follows ``start``; once it is above ``enough`` the rest is left
+        out."""
+        total = 0.0
+        for offset in range(start, len(self._durations)):
+            total += self._durations[offset]
+            if total > enough:
+                break
+        return total
+
+    def _early_end(self, limit: float) -> int:
+        """A first sentence that would fit: cut all the same after an opening such as "Well, …"."""
+        if self._seconds_from(self.start, limit) > limit:
+            for match in _SPACED_MARK.finditer(self.text, self.start):
+                if not self.tears_apart(match.end()):
+                    return match.end()
+        return len(self.text)
+
+    def _hard_end(self, limit: float) -> int:
+        """No good place near: between two characters of a script without spaces once it is far
+        too long."""
+        if self._seconds_from(self.start, limit) <= limit:
+            return len(self.text)
+        total = 0.0
+        for offset in range(self.start, self._said[-1] + 1 if self._said else 0):
+            total += self._durations[offset]
+            if total > LONGEST_SECONDS and offset > self.start and _may_break(self.text, offset):
+                return offset
+        return len(self.text)
+
+    def _is_sound(self, cut: _Cut, before: float) -> bool:
+        """Both sides have something to say, and nothing is torn apart."""
+        if self.tears_apart(cut.at):
+            return False
+        long_enough = before >= _TINY and self._seconds_from(cut.at, _TINY) >= _TINY
+        return cut.rank == 3 or long_enough
 
 
 def _cuts(sentence: str, language: str) -> list[_Cut]:
     """All places to cut, in order, each offset once with its best rank."""
-    ranks: dict[int, int] = {}
+    cuts: dict[int, _Cut] = {}
     words = _WORDS.get(language, {})
-    clings = _CLINGS.get(language, frozenset())
+    end_of_last = 0
     for gap in _GAP.finditer(sentence):
-        before = sentence[: gap.start()].rsplit(None, 1)
-        if before and before[-1].casefold().strip("\"'«“(¿¡") in clings:
-            continue
-        following = _word(sentence, gap.end())
-        ranks[gap.end()] = words.get(following, 0)
+        rank = words.get(_word(sentence, gap.end()), 0)
+        cuts[gap.end()] = _Cut(gap.end(), rank, (end_of_last, gap.start()))
+        end_of_last = gap.end()
     for pattern in (_SPACED_MARK, _FULL_WIDTH_MARK):
         for mark in pattern.finditer(sentence):
-            ranks[mark.end()] = 3
-    return [_Cut(at, rank) for at, rank in sorted(ranks.items())]
+            cuts[mark.end()] = _Cut(mark.end(), 3, (0, 0))
+    return sorted(cuts.values())
 
 
-def _is_sound(sentence: str, cut: _Cut) -> bool:
-    """Both sides have something to say, and nothing is torn apart."""
-    if _tears_apart(sentence, cut.at):
-        return False
-    if cut.rank == 3:
-        return True
-    return min(seconds(sentence[: cut.at]), seconds(sentence[cut.at :])) >= _TINY
+def _ends_in_abbreviation(text: str, start: int, at: int) -> bool:
+    """Whether ``text[start:at]`` does."""
+    end = _stripped_end(text, start, at)
+    return bool(_ABBREVIATION.search(text[max(start, end - _LONGEST_ABBREVIATION) : end]))
 
 
-def _tears_apart(sentence: str, at: int) -> bool:
-    """Whether a cut there leaves a side empty, breaks a number or an abbreviation, or
-    puts the mark that ends a word after it."""
-    before, after = sentence[:at], sentence[at:]
-    if not (_says(before) and _says(after)):
-        return True
-    left, right = before.rstrip(), after
-    if left[-1:].isdigit() and right[:1].isdigit():
-        return True
-    if left[-1:] in ",." and left[-2:-1].isdigit() and right[:1].isdigit():
-        return True
-    return bool(_ABBREVIATION.search(before)) or right[:1] in ".,;:!?»)%…"
+def _stripped_end(text: str, start: int, at: int) -> int:
+    """Where ``text[start:at]`` ends without the white space at its end."""
+    while at > start and text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _pause(clause: str) -> float:
@@ -278,7 +343,7 @@ def _pause(clause: str) -> float:
 
 
 def _word(text: str, start: int) -> str:
-    match = re.compile(r"[\w\u0900-\u097f]+").match(text, start)
+    match = _WORD.match(text, start)
     return match[0].casefold() if match else ""
 
 
@@ -293,6 +358,6 @@ def _is_wide(character: str) -> bool:
 def _may_break(text: str, offset: int) -> bool:
     """Not before a combining mark, not inside a number or a Latin word."""
     left, right = text[offset - 1], text[offset]
-    if unicodedata.category(right) in ("Mn", "Mc", "Me") or not _says(text[offset:]):
+    if unicodedata.category(right) in ("Mn", "Mc", "Me"):
         return False
     return not (left.isascii() and right.isascii() and left.isalnum() and right.isalnum())

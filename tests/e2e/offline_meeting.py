@@ -33,8 +33,7 @@ def sent_outside() -> int:
 
 
 async def meet(base: str, link: RoomLink) -> dict:
-    clips = _speech()
-    clip = next(c for c in clips if c.language == "fr" and c.transcript)
+    clip = _speech()
     sound = to_int16(resample(clip.samples, 16_000, 48_000))
     async with (
         Phone(base, link, "Pierre", "fr", "fr") as pierre,
@@ -57,9 +56,9 @@ def _speech():
     """Where there are no recordings, a model in this very process reads aloud. It must be as
     silent as the server, which has to see to that by itself and is running by now."""
     os.environ.update(OFFLINE_ENVIRONMENT)
-    from tests.read_aloud import speech
+    from tests.read_aloud import sentence
 
-    return speech(load_settings().weights_dir)
+    return sentence(load_settings().weights_dir, "fr")
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from playwright.sync_api import sync_playwright
 
 from babblefish.audio import rms
 from babblefish.engine.stages import RecognitionRequest
-from babblefish.engine.whisper import WhisperRecogniser
 from tests import read_aloud
 from tests.e2e.browsers import DESKTOP, EAR_RATE, browser, microphone
 from tests.e2e.real_server import RealServer
@@ -26,18 +25,17 @@ def server(tmp_path_factory, weights_dir):
 
 
 @pytest.fixture(scope="module")
-def speech(weights_dir):
-    return read_aloud.speech(weights_dir)
+def french(weights_dir):
+    return read_aloud.sentence(weights_dir, "fr")
 
 
 @pytest.fixture(scope="module")
-def ear(weights_dir):
+def ear(whisper):
     """Writes down what was heard."""
-    recogniser = WhisperRecogniser(weights_dir, threads=2)
 
     def transcribe(samples: np.ndarray, language: str) -> str:
         request = RecognitionRequest(language, language_fixed=True)
-        return recogniser.transcribe(_without_pauses(samples)[-14 * EAR_RATE :], request).text
+        return whisper.transcribe(_without_pauses(samples)[-14 * EAR_RATE :], request).text
 
     return transcribe
 
@@ -51,8 +49,7 @@ def agreement(spoken: str, reference: str) -> float:
     return 1 - jiwer.wer(" ".join(words(reference)), " ".join(words(spoken)) or "-")
 
 
-def test_two_browsers_understand_each_other(server, speech, ear, tmp_path):
-    french = next(c for c in speech if c.language == "fr" and c.transcript)
+def test_two_browsers_understand_each_other(server, french, ear, tmp_path):
     mic = microphone(tmp_path / "fr.wav", [french.samples], lead=4.0, gap=9.0)
     with sync_playwright() as playwright, browser(playwright, server.base, mic) as pierre:
         with (
@@ -112,9 +109,8 @@ def _voiced_level(samples: np.ndarray) -> float:
 
 
 def test_promise_6_a_phone_that_drops_mid_sentence_comes_back_as_the_same_person(
-    server, speech, tmp_path
+    server, french, tmp_path
 ):
-    french = next(c for c in speech if c.language == "fr" and c.transcript)
     mic = microphone(tmp_path / "fr.wav", [french.samples], lead=3.0, gap=5.0)
     with sync_playwright() as playwright, browser(playwright, server.base, mic) as paul:
         with browser(playwright, server.base) as mia:
