@@ -105,9 +105,10 @@ class VoiceBook:
     def hear(self, member: str, speech: np.ndarray, rate: int) -> None:
         """Live speech of a member, (n,) float: all that is kept of it is an average pitch.
 
-        What ``describe`` says goes before it.
+        What ``describe`` says goes before it. Takes up to 30 ms.
         """
-        if (measured := pitch.measure(speech, rate)) is not None:
+        measured = pitch.measure(speech[: int(_HEARD_SECONDS * rate)], rate)
+        if measured is not None:
             self._heard.setdefault(member, PitchMemory()).add(measured)
 
     def assign(self, member: str, language: str, names: Sequence[str]) -> str:
@@ -161,7 +162,7 @@ class VoiceBook:
         }
         person = self._person(member)
         others = [voice for who, voice in taken.items() if who != member]
-        before = person.remembered.get(language, "")
+        before = "" if person.neutral else person.remembered.get(language, "")
         if before not in others and is_sayable(before, names):
             return before
         people = [person, *waiting.values()]
@@ -185,6 +186,8 @@ class _Given:
 
 
 _NEUTRAL = "neutral"
+_HEARD_SECONDS = 5.0
+"""of an utterance that its pitch is measured on"""
 _ENOUGH_PITCH_SECONDS = 1.0
 """of voiced speech: the pitch of a shorter one may be that of a single word"""
 _WORTH_CHANGING = 0.5
