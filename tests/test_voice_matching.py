@@ -158,6 +158,18 @@ def test_neutral_is_obeyed_in_the_middle_of_a_meeting(book):
     assert assign(book, "a") == "af_low"
 
 
+def test_what_all_voices_have_in_common_does_not_hide_what_sets_them_apart():
+    """As with synthetic speech, which sounds more like itself than like anybody."""
+    own = np.array([[0, 1, 0, 0], [0, 0.8, 0, 0.8], [0, -1, 0, 0]], np.float32)
+    names = ("woman", "hoarse", "man")
+    prints = voice_matching.unit(np.array([3.0, 0, 0, 0]) + own)
+    known = VoiceTable([("en", n) for n in names], np.full(3, 150.0), prints)
+    assert prints[0] @ prints[2] > 0.7
+    likeness = [known.likeness(prints[0], "en", name) for name in names]
+    assert likeness[0] == pytest.approx(1.0, abs=1e-3)
+    assert (likeness[2] or 0) < -0.5
+
+
 def test_each_language_has_its_own_voices(book, known):
     book.describe("a", Person(pitch=200.0))
     assert book.assign("a", "de", ("de+f2", "de+m3")) == "de+f2", "nothing is known of these"

@@ -26,7 +26,6 @@ _REACH = 2**0.6
 """how far from an utterance's median its frames may be; an octave is 2"""
 _ENOUGH_SECONDS = 0.3
 _MEMORY_SECONDS = 120.0
-_DC_HERTZ = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _likeness(samples: np.ndarray, rate: int) -> np.ndarray | None:
     longest = math.ceil(rate / LOWEST) + 2
     if len(samples) < length + longest or not np.isfinite(samples).all():
         return None
-    samples = _without_rumble(samples, rate)
+    samples = samples - samples.mean()  # a constant would be like itself at any lag
     frames = np.lib.stride_tricks.sliding_window_view(samples, length + longest)[::hop]
     power = np.square(frames).mean(axis=1)
     loud = power >= np.quantile(power, 0.5)
@@ -109,14 +108,6 @@ def _likeness(samples: np.ndarray, rate: int) -> np.ndarray | None:
     energies = sums[:, length : length + longest] - sums[:, :longest]
     # 2ab / (a² + b²): 1 for a perfect repetition, and less where one of both is louder.
     return 2 * products / (energies[:, :1] + energies + 1e-12)
-
-
-def _without_rumble(samples: np.ndarray, rate: int) -> np.ndarray:
-    """``samples`` less their moving average over a period of ``_DC_HERTZ``."""
-    width = round(rate / _DC_HERTZ)
-    sums = np.cumsum(np.pad(samples.astype(np.float64), (width // 2 + 1, width - width // 2 - 1)))
-    averages = (sums[width:] - sums[:-width]) / width
-    return samples[: len(averages)] - averages[: len(samples)]
 
 
 def _peaks(likeness: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
