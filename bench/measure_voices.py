@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from babblefish.audio import resample
+from babblefish.engine import pitch
 from babblefish.engine.kokoro import KokoroSynthesiser
 from babblefish.engine.speakers import Ge2eEncoder
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE, RecognitionRequest
@@ -130,34 +131,9 @@ def measure(
         heard.append(whisper.transcribe(clips[-1], request).text)
         errors += word_errors(wanted, heard[-1], language)
     samples = np.concatenate(clips)
-    pitch = median_pitch(samples, SPEECH_RATE)
-    return Measured(language, voice, errors, tuple(heard), pitch, encoder.embed(samples))
-
-
-def median_pitch(samples: np.ndarray, rate: int) -> float:
-    """Median fundamental frequency of the voiced frames of (n,) speech, in Hertz."""
-    length, hop = rate * 40 // 1000, rate * 20 // 1000
-    frames = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
-    level = np.square(frames).mean(axis=1)
-    frames = frames[level > 0.1 * level.mean()]
-    window = np.hanning(length)
-    size = 1 << (2 * length - 1).bit_length()
-
-    def correlation(signal: np.ndarray) -> np.ndarray:
-        return np.fft.irfft(np.square(np.abs(np.fft.rfft(signal, size))))
-
-    likeness = correlation((frames - frames.mean(axis=1, keepdims=True)) * window)
-    shortest, longest = rate // 400, rate // 60
-    span = likeness[:, shortest:longest] / likeness[:, :1]
-    span /= (correlation(window) / correlation(window)[0])[shortest:longest]
-    best = span.max(axis=1)
-    # The earliest peak nearly as high as the best: later ones are multiples of the period.
-    first = np.argmax(span > 0.9 * best[:, None], axis=1)
-    periods = [
-        start + int(np.argmax(line[start : start + shortest]))
-        for line, start in zip(span[best > 0.5], first[best > 0.5], strict=True)
-    ]
-    return rate / (shortest + float(np.median(periods)))
+    found = pitch.measure(samples, SPEECH_RATE)
+    assert found is not None, "a voice that has no voice"
+    return Measured(language, voice, errors, tuple(heard), found.hertz, encoder.embed(samples))
 
 
 def compared(measured: list[Measured]) -> list[dict]:

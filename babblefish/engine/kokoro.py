@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import math
 import os
-import re
 import tempfile
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from babblefish.audio import match_loudness, resample
 from babblefish.engine.onnx_session import OnnxSession
 from babblefish.engine.phonemes import Phonemiser
 from babblefish.engine.stages import PLAYOUT_RATE, SynthesiserCapabilities
-from babblefish.engine.voices import KOKORO_VOICES
+from babblefish.engine.voices import KOKORO_VOICES, blend_parts
 from babblefish.errors import SynthesisError, WeightsError
 
 RATE = 24_000
@@ -48,7 +47,6 @@ _FADE = 0.004
 _BATCH_PAUSE = 0.12
 """seconds between the batches of a clause too long for the model"""
 _SECONDS_PER_PHONEME = 0.35
-_BLEND = re.compile(r"(?P<name>[a-z]{2}_[a-z]+)(?:\*(?P<weight>\d*\.?\d+))?")
 
 
 class KokoroSynthesiser:
@@ -136,21 +134,6 @@ class KokoroSynthesiser:
                 "voice", "Unknown voice. Use one of the capabilities' names or a blend of them."
             )
         return parts
-
-
-def blend_parts(voice: str) -> list[tuple[str, float]]:
-    """``a_b*0.6+c_d*0.4`` → [("a_b", 0.6), ("c_d", 0.4)], the weights scaled to sum to 1.
-
-    Raises ValueError for what is no voice name.
-    """
-    matches = [_BLEND.fullmatch(part.strip()) for part in voice.split("+")]
-    if not all(matches):
-        raise ValueError("not a voice name")
-    parts = [(m["name"], float(m["weight"] or 1.0)) for m in matches if m]
-    total = sum(weight for _, weight in parts)
-    if total <= 0:
-        raise ValueError("weights of a blend must not all be zero")
-    return [(name, weight / total) for name, weight in parts]
 
 
 def trim(samples: np.ndarray) -> np.ndarray:
