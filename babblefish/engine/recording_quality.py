@@ -39,6 +39,8 @@ _QUIETEST_OF_NOISE = np.array(
      0.569, 0.598, 0.641, 0.675, 0.71, 0.725, 0.754]
 )  # fmt: skip
 """that percentile of steady noise, as a share of its mean power, in each band"""
+_QUIETEST_OF_ALL = 0.88
+"""the same of all bands together"""
 _GATED_DB = -100.0
 """power of a frame, dBFS, below which a noise gate closed: it says nothing about the noise"""
 _MOST_SNR_DB = 60.0
@@ -54,7 +56,7 @@ _FAINT_DB = -55.0
 """of a band, relative to the strongest, below which it is empty"""
 _PART_SECONDS = 2.0
 """of speech in each part of a recording that gets a voiceprint of its own"""
-_MIXED_MARGIN = 0.15
+_MIXED_MARGIN = 0.06
 """how far below the same-speaker threshold, as a share of it, parts of a recording are two voices:
 a part is short, and the most different ones are compared"""
 
@@ -95,9 +97,9 @@ class Requirements:
     bandwidth_hz: float = 5000.0
 
 
-ENROLMENT = Requirements(speech_seconds=3.0, snr_db=12.0)
+ENROLMENT = Requirements(speech_seconds=3.0, snr_db=13.0)
 """one of three prompts read aloud, for a voiceprint and as reference material"""
-REFERENCE = Requirements(speech_seconds=1.6, snr_db=16.0)
+REFERENCE = Requirements(speech_seconds=1.6, snr_db=15.5)
 """a stretch of a meeting kept as reference material: there is more where it came from"""
 
 
@@ -238,11 +240,18 @@ def _frames_of(speech: np.ndarray, count: int) -> np.ndarray:
 
 
 def _noise(bands: np.ndarray) -> np.ndarray:
-    """Power of the noise in each band, (bands,)."""
-    heard = bands[bands.sum(axis=1) > 10 ** (_GATED_DB / 10)]
-    if not len(heard):
+    """Power of the noise in each band, (bands,).
+
+    Steady noise shows where a band has a pause, people's murmur where all have one; the larger
+    of both counts.
+    """
+    total = bands.sum(axis=1)
+    heard = total > 10 ** (_GATED_DB / 10)
+    if not heard.any():
         return np.zeros(bands.shape[1])
-    return np.percentile(heard, _QUIETEST, axis=0) / _QUIETEST_OF_NOISE
+    steady = np.percentile(bands[heard], _QUIETEST, axis=0) / _QUIETEST_OF_NOISE
+    murmur = float(np.percentile(total[heard], _QUIETEST)) / _QUIETEST_OF_ALL
+    return steady * max(1.0, murmur / max(float(steady.sum()), 1e-12))
 
 
 def _snr(bands: np.ndarray, voiced: np.ndarray, noise: np.ndarray) -> float:

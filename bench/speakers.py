@@ -1,0 +1,52 @@
+"""People's recordings for measurements: those with a known speaker, and single sentences.
+
+Recordings of people where there are some, else what Kokoro's voices read aloud.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from babblefish.audio import resample
+from bench.clips import speech_folder, synthetic_clips
+
+RATE = 16_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    samples: np.ndarray
+    """(n,) float32 at 16 kHz"""
+    speaker: str
+    """empty where unknown"""
+    language: str
+    text: str
+    """empty where nobody wrote it down"""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / RATE
+
+
+def recordings(weights_dir: Path) -> list[Recording]:
+    folder = speech_folder()
+    if folder is None:
+        return [
+            Recording(clip.samples, "", clip.language, clip.transcript or "")
+            for clip in synthetic_clips(weights_dir)
+        ]
+    found = []
+    for entry in json.loads((folder / "manifest.json").read_text("utf-8")):
+        samples, rate = soundfile.read(folder / entry["file"], dtype="float32")
+        found.append(
+            Recording(
+                resample(samples, rate, RATE), entry.get("speaker", ""), entry["language"],
+                entry.get("transcript", ""),
+            )
+        )  # fmt: skip
+    return found
