@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from bench.speakers import Recording, recordings
 
 _SNRS = (30, 20, 15, 10, 5, 0)
 _NOISES = ("white", "pink", "murmur", "music")
+_JUDGED = replace(ENROLMENT, speech_seconds=1.6)
+"""the clips are sentences: that many are shorter than a prompt is no finding"""
 _SPANS = (4.0, 6.0, 10.0)
 """seconds of the recordings that are cut from the clips"""
 
@@ -58,7 +61,7 @@ class Judge:
         return found
 
     def __call__(
-        self, samples: np.ndarray, voices: bool = False, required: Requirements = ENROLMENT
+        self, samples: np.ndarray, voices: bool = False, required: Requirements = _JUDGED
     ) -> RecordingQuality:
         activity = self.activity(samples)
         found = self.voices(samples, activity) if voices else []

@@ -1,4 +1,4 @@
-"""Does a stranger's or a synthetic voice get into the material that somebody's own voice is made of?
+"""Does a stranger's or a synthetic voice get into the material for somebody's own voice?
 
 One person speaks; another person's voice, a synthesised translation or the person's own cloned
 voice comes out of a loudspeaker across the room, at several levels, late and with echo. Counts

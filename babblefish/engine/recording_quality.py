@@ -50,8 +50,6 @@ _PEAK = 99.9
 """per cent of a recording's samples that are below its peak, so that a click is none"""
 _LOUD = 95
 """per cent of the frames of speech that are less loud in a band than its loudest sounds"""
-_STANDS_OUT = 3.0
-"""times the noise"""
 _FAINT_DB = -55.0
 """of a band, relative to the strongest, below which it is empty"""
 _PART_SECONDS = 2.0
@@ -121,7 +119,7 @@ class RecordingQuality:
     clipped: float
     """share of the speech's samples that are about as loud as the loudest"""
     bandwidth_hz: float
-    """up to where there is speech in the spectrum"""
+    """up to where there is sound in the spectrum while somebody speaks"""
     likeness: float | None
     """cosine similarity of the two most different groups of parts; None: not enough parts"""
     faults: tuple[Fault, ...]
@@ -161,7 +159,7 @@ def assess(
         if speech.any()
         else decibels(0.0),
         _clipped(samples[speech]),
-        _bandwidth(bands, voiced, noise),
+        _bandwidth(bands, voiced),
         None if likeness is None else likeness[0],
         (),
     )
@@ -262,12 +260,12 @@ def _snr(bands: np.ndarray, voiced: np.ndarray, noise: np.ndarray) -> float:
     return float(np.clip(10 * np.log10(speech / floor), -_MOST_SNR_DB, _MOST_SNR_DB))
 
 
-def _bandwidth(bands: np.ndarray, voiced: np.ndarray, noise: np.ndarray) -> float:
-    """Upper edge, Hertz, of the highest band in which the loudest sounds of speech stand out."""
+def _bandwidth(bands: np.ndarray, voiced: np.ndarray) -> float:
+    """Upper edge, Hertz, of the highest band that is not empty while somebody speaks."""
     if not voiced.any():
         return 0.0
     loud = np.percentile(bands[voiced], _LOUD, axis=0)
-    audible = (loud > _STANDS_OUT * noise) & (loud > loud.max() * 10 ** (_FAINT_DB / 10))
+    audible = loud > loud.max() * 10 ** (_FAINT_DB / 10)
     highest = int(np.flatnonzero(audible)[-1]) if audible.any() else -1
     return float(_EDGES[highest + 1]) * SPEECH_RATE / _FRAME
 
