@@ -13,9 +13,11 @@ import numpy as np
 import soundfile
 
 from babblefish.audio import resample
-from bench.clips import speech_folder, synthetic_clips
+from babblefish.engine.stages import PLAYOUT_RATE
+from bench.clips import SENTENCES, speech_folder
 
 RATE = 16_000
+_VOICES = ("af_heart", "am_michael", "bf_emma")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +38,7 @@ class Recording:
 def recordings(weights_dir: Path) -> list[Recording]:
     folder = speech_folder()
     if folder is None:
-        return [
-            Recording(clip.samples, "", clip.language, clip.transcript or "")
-            for clip in synthetic_clips(weights_dir)
-        ]
+        return _read_aloud(weights_dir)
     found = []
     for entry in json.loads((folder / "manifest.json").read_text("utf-8")):
         samples, rate = soundfile.read(folder / entry["file"], dtype="float32")
@@ -49,4 +48,19 @@ def recordings(weights_dir: Path) -> list[Recording]:
                 entry.get("transcript", ""),
             )
         )  # fmt: skip
+    return found
+
+
+def _read_aloud(weights_dir: Path) -> list[Recording]:
+    from babblefish.engine.kokoro import KokoroSynthesiser
+
+    kokoro, found = KokoroSynthesiser(weights_dir), []
+    sentences = SENTENCES["en"]
+    texts = [
+        f"{one} {two}" for one, two in zip(sentences, sentences[1:] + sentences[:1], strict=True)
+    ]
+    for voice in _VOICES:
+        for text in texts:
+            spoken = kokoro.synthesise(text, "en", voice, 1.0)
+            found.append(Recording(resample(spoken, PLAYOUT_RATE, RATE), voice, "en", text))
     return found

@@ -213,6 +213,12 @@ def test_a_better_stretch_takes_the_place_of_the_worst():
     assert not slightly.keep and slightly.reason == "full"
 
 
+def test_many_short_stretches_are_bounded_by_their_number():
+    kept = [stretch(n, seconds=2.5, snr_db=20.0) for n in range(12)]
+    assert len(decide(kept, stretch(20, snr_db=40.0)).replaces) == 1
+    assert decide(kept[:11], stretch(20, snr_db=16.0)).keep
+
+
 def test_a_short_stretch_does_not_push_out_what_is_needed():
     limits = Limits(seconds=21.0, wanted_seconds=20.0)
     kept = [stretch(n, seconds=10.0, snr_db=16.0, whole=False) for n in range(2)]

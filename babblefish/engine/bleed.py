@@ -32,7 +32,7 @@ _SMEAR = 16
 
 
 def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
-    """How much the best delay stands out among all: about 3 to 5 where the microphone heard
+    """How much the best delay stands out among all: about 5 to 8 where the microphone heard
     nothing of it, more with every decibel that it heard.
 
     microphone: (n,) float32 at SPEECH_RATE. played: by the same clock, from LATE_SECONDS before

@@ -33,7 +33,7 @@ Refusal = Literal["consent", "text", "long", "bleed", "other_voice", "known"] | 
 _MOST_SECONDS = 15.0
 _LEAST_CONFIDENCE = 0.5
 """of the transcript: cloning needs to know what was said"""
-_BLEED = 10.0
+_BLEED = 12.0
 """``bleed.likeness`` from which a microphone heard what was played"""
 _CHECKABLE_SECONDS = 0.5
 """of sound while the speaker spoke: less cannot be looked for dependably"""
