@@ -139,15 +139,18 @@ def test_noise_gates_do_not_count_as_silence_of_the_room():
     assert assess(gated, activity).snr_db < 15
 
 
-def test_parts_cover_the_recording_and_hold_as_much_speech_each():
+def test_parts_cover_the_recording_and_are_cut_in_pauses():
     voice = np.zeros(400)
-    voice[50:150] = voice[200:380] = 1.0
+    voice[50:125] = voice[175:380] = 1.0
     found = parts(VoiceActivity(voice, FRAME))
     assert found[0][0] == 0 and found[-1][1] == 400 * FRAME
     assert all(a[1] == b[0] for a, b in itertools.pairwise(found))
     spoken = [voice[a // FRAME : b // FRAME].sum() for a, b in found]
-    assert min(spoken) >= 0.9 * max(spoken) and len(found) >= 4
+    assert len(found) == 4 and min(spoken) >= 0.5 * max(spoken)
+    assert 125 <= found[0][1] // FRAME <= 175
     assert parts(all_speech(1.0)) == [] and parts(VoiceActivity(np.zeros(0), FRAME)) == []
+    even = [b - a for a, b in parts(all_speech(8.0))]
+    assert len(even) == 4 and max(even) - min(even) <= FRAME
 
 
 def test_the_most_different_groups_are_compared():

@@ -54,6 +54,8 @@ _FAINT_DB = -55.0
 """of a band, relative to the strongest, below which it is empty"""
 _PART_SECONDS = 2.0
 """of speech in each part of a recording that gets a voiceprint of its own"""
+_SHIFT = 0.4
+"""of a part, by which its end is moved to find a pause"""
 _MIXED_MARGIN = 0.06
 """how far below the same-speaker threshold, as a share of it, parts of a recording are two voices:
 a part is short, and the most different ones are compared"""
@@ -282,17 +284,32 @@ def _clipped(speech: np.ndarray) -> float:
 
 
 def parts(activity: VoiceActivity) -> list[tuple[int, int]]:
-    """Where to cut a recording, [start, end) in samples, into parts for voiceprints: each with
-    about 2 s of speech, so that a recording has at least two parts from 4 s on."""
+    """Where to cut a recording, [start, end) in samples, into parts for voiceprints: with about
+    2 s of speech each, cut in pauses, where one person may give way to another. At least two
+    parts from 4 s of speech on, else none."""
     wanted = _PART_SECONDS * SPEECH_RATE / activity.frame_samples
-    spoken = np.cumsum(activity.probabilities > _VOICE)
+    speech = activity.probabilities > _VOICE
+    spoken = np.cumsum(speech)
     count = int(spoken[-1] / wanted) if len(spoken) else 0
     if count < 2:
         return []
-    cuts = [int(np.searchsorted(spoken, spoken[-1] * i / count)) for i in range(1, count)]
-    edges = [0, *cuts, len(spoken)]
-    return [(a * activity.frame_samples, b * activity.frame_samples)
-            for a, b in itertools.pairwise(edges)]  # fmt: skip
+    share = spoken[-1] / count
+    cuts = [
+        _pause_between(speech, *np.searchsorted(spoken, (i + np.array([-1, 1]) * _SHIFT) * share))
+        for i in range(1, count)
+    ]
+    edges = [frame * activity.frame_samples for frame in (0, *cuts, len(spoken))]
+    return list(itertools.pairwise(edges))
+
+
+def _pause_between(speech: np.ndarray, first: int, last: int) -> int:
+    """The middle of the longest pause in frames [first, last], or of these frames."""
+    edges = np.flatnonzero(np.diff(np.pad(~speech[first : last + 1], 1).astype(int)))
+    pauses = edges.reshape(-1, 2)
+    if not len(pauses):
+        return int(first + last) // 2
+    start, end = pauses[int(np.argmax(pauses[:, 1] - pauses[:, 0]))]
+    return int(first + (start + end) // 2)
 
 
 def one_voice(voices: Sequence[PartVoice]) -> tuple[float, float] | None:
