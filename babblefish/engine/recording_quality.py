@@ -52,13 +52,10 @@ _LOUD = 95
 """per cent of the frames of speech that are less loud in a band than its loudest sounds"""
 _FAINT_DB = -55.0
 """of a band, relative to the strongest, below which it is empty"""
-_PART_SECONDS = 2.0
+_PART_SECONDS = 1.5
 """of speech in each part of a recording that gets a voiceprint of its own"""
 _SHIFT = 0.4
 """of a part, by which its end is moved to find a pause"""
-_MIXED_MARGIN = 0.06
-"""how far below the same-speaker threshold, as a share of it, parts of a recording are two voices:
-a part is short, and the most different ones are compared"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,8 +282,8 @@ def _clipped(speech: np.ndarray) -> float:
 
 def parts(activity: VoiceActivity) -> list[tuple[int, int]]:
     """Where to cut a recording, [start, end) in samples, into parts for voiceprints: with about
-    2 s of speech each, cut in pauses, where one person may give way to another. At least two
-    parts from 4 s of speech on, else none."""
+    1.5 s of speech each, cut in pauses, where one person may give way to another. At least two
+    parts from 3 s of speech on, else none."""
     wanted = _PART_SECONDS * SPEECH_RATE / activity.frame_samples
     speech = activity.probabilities > _VOICE
     spoken = np.cumsum(speech)
@@ -332,4 +329,4 @@ def one_voice(voices: Sequence[PartVoice]) -> tuple[float, float] | None:
 
 
 def _is_mixed(likeness: float, seconds: float, encoder: SpeakerEncoderCapabilities) -> bool:
-    return likeness < threshold_at(encoder.same_speaker, seconds) * (1 - _MIXED_MARGIN)
+    return likeness < threshold_at(encoder.same_speaker, seconds)
