@@ -73,7 +73,6 @@ def main() -> None:
     rows: dict[str, list[RecordingQuality]] = defaultdict(list)
     for name, samples in cases(clips):
         rows[name].append(judge(samples, voices=name.startswith(("clean", "two "))))
-    for name, samples in cases(clips):
         if name == "clean":
             rows["clean, as reference"].append(judge(samples, required=REFERENCE))
     print(table(rows))

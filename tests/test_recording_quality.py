@@ -80,7 +80,7 @@ def test_a_quiet_recording_is_no_noisier_than_a_loud_one(judge, clips):
     loud = judge(clips[0].samples)
     activity = judge.activity(clips[0].samples)
     quiet = assess(clips[0].samples * np.float32(0.1), activity)
-    assert quiet.snr_db == pytest.approx(loud.snr_db, abs=0.5)
+    assert quiet.snr_db == pytest.approx(loud.snr_db, abs=1)
     assert quiet.level_db == pytest.approx(loud.level_db - 20, abs=0.1)
     assert quiet.clipped == pytest.approx(loud.clipped, abs=1e-4)
 

@@ -44,7 +44,7 @@ _QUIETEST_OF_ALL = 0.88
 _GATED_DB = -100.0
 """power of a frame, dBFS, below which a noise gate closed: it says nothing about the noise"""
 _MOST_SNR_DB = 60.0
-_NEAR_PEAK = 0.9
+_NEAR_PEAK = 0.8
 """share of the peak from which samples count as clipped, where there are too many of them"""
 _PEAK = 99.9
 """per cent of a recording's samples that are below its peak, so that a click is none"""
@@ -90,7 +90,7 @@ class Requirements:
     speech_seconds: float
     snr_db: float
     level_db: float = -46.0
-    clipped: float = 0.01
+    clipped: float = 0.015
     bandwidth_hz: float = 5000.0
 
 
