@@ -115,8 +115,8 @@ def cases(
         for level in _LEVELS:
             mixed = mix(speech, arrived, level)
             yield f"{name} at {level} dB", mixed, sounding
-        late, arrived = bleed(voice, len(speech), random, first=len(speech) - RATE)
-        yield f"{name} at -15 dB, in the last second", mix(speech, arrived, -15), late
+        late, at_end = bleed(voice, len(speech), random, first=len(speech) - RATE)
+        yield f"{name} at -15 dB, in the last second", mix(speech, at_end, -15), late
         if name != "their own voice":
             for level in (0, -6, -15):
                 mixed = mix(speech, arrived, level)
