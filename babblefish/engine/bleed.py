@@ -1,0 +1,82 @@
+"""Did a microphone hear what a loudspeaker played, or what somebody else said into their own?
+
+The server has both sounds, so it need not guess: it looks for one in the other. Both are whitened
+in time and frequency first, which makes a bleed count most where the speaker pauses, and lets
+echoes, codecs and loudness matter little; then they are correlated at every delay. Pure signal
+processing; knows no rooms and no voices. ``bench/reference_material.py`` shows what it finds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from babblefish.audio import check_speech
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.errors import AudioError
+
+EARLY_SECONDS = 0.3
+"""how much sooner than the server has it a sound may reach a microphone: another phone's
+microphone may send later than this one"""
+LATE_SECONDS = 1.2
+"""how much later: network, jitter buffer and loudspeaker, then microphone and network again"""
+
+_FRAME, _HOP = 512, 128
+_FLOOR = 0.05
+"""of a bin's mean level: what is fainter is not blown up to the rest's loudness"""
+_LOW_HZ, _HIGH_HZ = 200, 6000
+"""where loudspeakers of phones play and codecs keep the phase"""
+_BLOCK = 2 * SPEECH_RATE
+"""samples within which the clocks of two devices drift too little to matter"""
+_SMEAR = 16
+"""samples, 1 ms: over which the arrivals of one sound are added up"""
+
+
+def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
+    """How much the best delay stands out among all: about 5 to 8 where the microphone heard
+    nothing of it, more with every decibel that it heard.
+
+    microphone: (n,) float32 at SPEECH_RATE. played: by the same clock, from LATE_SECONDS before
+    the microphone's first sample to EARLY_SECONDS after its last. 0.0 where one of the two is
+    silent. Raises AudioError("bad_audio").
+    """
+    heard, source = check_speech(microphone, AudioError), check_speech(played, AudioError)
+    late, early = int(LATE_SECONDS * SPEECH_RATE), int(EARLY_SECONDS * SPEECH_RATE)
+    if len(source) != len(heard) + late + early:
+        raise AudioError("bad_audio", "What was played must cover the delays before and after.")
+    if not heard.any() or not source.any():
+        return 0.0
+    heard, source = _whitened(heard), _whitened(source)
+    total = np.zeros(late + early + 1)
+    for start in range(0, len(heard), _BLOCK):
+        block = heard[start : start + _BLOCK]
+        around = source[start : start + len(block) + late + early]
+        total += np.square(_correlation(block, around))
+    smooth = np.convolve(total, np.ones(_SMEAR) / _SMEAR, "valid")
+    middle = float(np.median(smooth))
+    spread = float(np.median(np.abs(smooth - middle))) * 1.4826
+    return float(smooth.max() - middle) / max(spread, 1e-12)
+
+
+def _correlation(block: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Sum of products at every delay of ``block`` within ``around``."""
+    size = 1 << (len(around) + len(block)).bit_length()
+    spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(block, size))
+    return np.fft.irfft(spectrum, size)[: len(around) - len(block) + 1]
+
+
+def _whitened(samples: np.ndarray) -> np.ndarray:
+    """(n,) with the same loudness everywhere in time and frequency, as far as there is sound."""
+    count = len(samples)
+    padded = np.pad(samples, (_FRAME, _FRAME + -count % _HOP))
+    window = np.sqrt(np.hanning(_FRAME + 1)[:-1]).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP] * window
+    spectra = np.fft.rfft(frames, axis=1)
+    level = np.abs(spectra)
+    spectra /= level + _FLOOR * level.mean(axis=0) + 1e-9
+    bins = np.fft.rfftfreq(_FRAME, 1 / SPEECH_RATE)
+    spectra[:, (bins < _LOW_HZ) | (bins > _HIGH_HZ)] = 0
+    parts = (np.fft.irfft(spectra, _FRAME, axis=1) * window).reshape(len(spectra), -1, _HOP)
+    out = np.zeros((len(spectra) + parts.shape[1] - 1, _HOP), np.float32)
+    for shift in range(parts.shape[1]):
+        out[shift : shift + len(spectra)] += parts[:, shift]
+    return out.reshape(-1)[_FRAME : _FRAME + count]
