@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.pitch import Pitch
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import direction, normalise
@@ -261,6 +262,10 @@ class Room:
             language: self._voice(member, language) if audible else None
             for language, audible in wanted.items()
         }
+
+    def heard(self, member: str, pitch: Pitch) -> None:
+        if member in self.members:
+            self._voices.hear(member, pitch)
 
     def _voice(self, member: str, language: str) -> str | None:
         names = self.engine.voices(language)

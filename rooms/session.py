@@ -23,6 +23,7 @@ from babblefish.audio import rms
 from babblefish.engine import strain
 from babblefish.engine.engine import Engine
 from babblefish.engine.foresight import Foresight
+from babblefish.engine.pitch import Pitch
 from babblefish.engine.segmenter import (
     Decision,
     Discarded,
@@ -35,6 +36,7 @@ from babblefish.engine.segmenter import (
 )
 from babblefish.engine.speakers import SpeakerTracker
 from babblefish.engine.stages import SPEECH_RATE
+from babblefish.engine.voices import ENOUGH_PITCH_SECONDS
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Audio, EngineMessage, Notice, Transcript, Translation, Utterance
 
@@ -44,6 +46,8 @@ _MAX_WAITING_FRAMES = 300
 """about 10 s of audio that voice activity has not seen yet; beyond, the oldest is dropped"""
 _VOICEPRINT_S = 1.0
 """a voiceprint usually takes a tenth of what recognition takes"""
+_PITCH_S = 10.0
+"""voiced speech after which a member's pitch is known well enough"""
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', '?"', '!"', ".»", ".”")
 
 
@@ -56,6 +60,10 @@ class Audience(Protocol):
 
     def targets(self, member: str) -> Mapping[str, str | None]:
         """Languages wanted by the others → voice, or None for captions only."""
+        ...
+
+    def heard(self, member: str, pitch: Pitch) -> None:
+        """How high the member spoke: their voices are chosen by it."""
         ...
 
     def pace(self, utterance: str, language: str) -> float | None:
@@ -138,6 +146,8 @@ class Session:
         """of the utterance that is being said"""
         self._drafted = False
         self._advancing = False
+        self._pitch_seconds = 0.0
+        """of voiced speech that the member's pitch was measured on"""
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -279,7 +289,10 @@ class Session:
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
 
     async def _make_draft(self, utterance: Utterance) -> None:
-        foresight, voices = self._foresight, self._audience.targets(self.member)
+        foresight = self._foresight
+        if not self.knows_pitch:
+            await self.measure_pitch(utterance)
+        voices = self._audience.targets(self.member)
         try:
             transcript, translations = await self._engine.draft(utterance, voices)
         except BabbleFishError as error:
@@ -290,6 +303,20 @@ class Session:
             return
         for translation in translations:
             foresight.expect(translation, voices)
+
+    @property
+    def knows_pitch(self) -> bool:
+        """Whether the member's voices can be chosen by it."""
+        return self._pitch_seconds >= ENOUGH_PITCH_SECONDS
+
+    async def measure_pitch(self, utterance: Utterance) -> None:
+        """Until it is known well. A few milliseconds."""
+        if self._pitch_seconds >= _PITCH_S:
+            return
+        pitch = await self._engine.pitch(utterance.audio.samples)
+        if pitch is not None:
+            self._pitch_seconds += pitch.seconds
+            self._audience.heard(self.member, pitch)
 
 
 class _Attempt:
@@ -324,10 +351,13 @@ class _Attempt:
 
     async def _run(self) -> None:
         session, audience = self._session, self._session._audience
-        targets = audience.targets(session.member)
         try:
+            if not session.knows_pitch:  # or a man would begin with a woman's voice
+                await session.measure_pitch(self.utterance)
+            targets = audience.targets(session.member)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._embed(), name="voiceprint")
+                group.create_task(session.measure_pitch(self.utterance), name="pitch")
                 await session._engine.process(
                     self.utterance, targets, self._emit,
                     pace=partial(audience.pace, self.utterance.id), foresight=self._foresight,

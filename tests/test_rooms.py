@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from babblefish.engine.voice_matching import VoiceTable
+from babblefish.engine.voices import VoiceBook
 from babblefish.errors import RoomError
 from babblefish.protocol import (
     Caption,
@@ -68,6 +71,20 @@ async def test_a_listener_of_another_language_reads_and_hears_the_translation(hu
     (row,) = room.traces
     assert row.outcome == "spoken" and row.language == "fr" and row.targets == ("en",)
     assert row.total_ms > 0 and {"endpoint", "recognise", "translate en"} <= set(row.stages_ms)
+
+
+async def test_how_high_people_speak_decides_on_their_voice_from_the_first_sentence_on(hub):
+    room = hub.create("Stand-up")
+    names = [("en", f"en-{number}") for number in range(4)]
+    known = VoiceTable(
+        names, np.array([100.0, 140.0, 200.0, 280.0]), np.eye(4, 8, dtype=np.float32)
+    )
+    room._voices = VoiceBook(known)
+    async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
+        pierre.say(tone(200, 1.5))
+        await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))
+        assert seconds_at(dan.heard, 1200) > 0.5, "the voice that is as high as his own"
+        assert seconds_at(dan.heard, 1000) < 0.1, "not the first of the list"
 
 
 async def test_a_listener_of_the_same_language_hears_the_original_and_no_synthesis(hub, engine):

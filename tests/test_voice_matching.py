@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from babblefish.engine import voice_blending, voice_matching
 from babblefish.engine.espeak import VARIANTS
 from babblefish.engine.kokoro import KokoroSynthesiser
-from babblefish.engine.pitch import semitones
+from babblefish.engine.pitch import Pitch, measure, semitones
 from babblefish.engine.speakers import Ge2eEncoder
 from babblefish.engine.voice_matching import ANY, Person, VoiceTable, assignment, match
 from babblefish.engine.voices import KOKORO_VOICES, VoiceBook
@@ -39,6 +39,12 @@ def assign(book: VoiceBook, member: str) -> str:
     return book.assign(member, "en", NAMES)
 
 
+def heard(seconds: float) -> Pitch:
+    found = measure(buzz(275, seconds), RATE)
+    assert found is not None
+    return found
+
+
 # --- who gets which -------------------------------------------------------------------------
 
 
@@ -62,14 +68,14 @@ def test_a_voiceprint_of_another_encoder_says_nothing(book, strange):
 
 
 def test_live_speech_gives_a_pitch_once_there_is_enough_of_it(book):
-    book.hear("a", buzz(275, 0.6), RATE)
+    book.hear("a", heard(0.6))
     assert book._person("a").pitch is None
-    book.hear("a", buzz(275, 2.0), RATE)
+    book.hear("a", heard(2.0))
     assert assign(book, "a") == "am_top"
 
 
 def test_nothing_of_live_speech_is_kept_but_its_pitch(book):
-    book.hear("a", buzz(275, 2.0), RATE)
+    book.hear("a", heard(2.0))
     assert not any(isinstance(value, np.ndarray) for value in vars(book._heard["a"]).values())
     assert book._person("a").voiceprint is None
     book.release("a")

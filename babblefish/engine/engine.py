@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.offers import Abilities
+from babblefish.engine.pitch import Pitch, measure
 from babblefish.engine.profiles import Profile, StagePlan
-from babblefish.engine.stages import RecogniserCapabilities
+from babblefish.engine.stages import SPEECH_RATE, RecogniserCapabilities
 from babblefish.engine.strain import Strain
 from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
@@ -31,6 +33,8 @@ from babblefish.protocol import EngineMessage, Quality, Transcript, Translation,
 
 _DRAFT_TIMEOUT_S = 60.0
 """a partial caption has the cores only while nothing else wants them"""
+_PITCH_SECONDS = 5.0
+"""of an utterance that its pitch is measured on"""
 
 
 class Engine:
@@ -54,6 +58,8 @@ class Engine:
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
+        self._arithmetic = ThreadPoolExecutor(1, "pitch")
+        """for what is too little for a worker process and too much for the event loop"""
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
         self._strain = Strain([shared, *self.synthesisers], profile.cores)
 
@@ -92,6 +98,7 @@ class Engine:
         self.ready = False
         await asyncio.gather(*(pool.close() for pool in self.pools))
         await asyncio.gather(*self._preparing)
+        self._arithmetic.shutdown(wait=False)
 
     # --- what is served ---------------------------------------------------------------------
 
@@ -259,6 +266,12 @@ class Engine:
         task = asyncio.create_task(quietly(), name=name)
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
+
+    async def pitch(self, audio: np.ndarray) -> Pitch | None:
+        """How high 16 kHz speech is spoken; None where too little of it is voiced."""
+        some = audio[: int(_PITCH_SECONDS * SPEECH_RATE)]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._arithmetic, measure, some, SPEECH_RATE)
 
     async def embed(self, audio: np.ndarray, priority: Priority = Priority.NOW) -> np.ndarray:
         """Voiceprint of 16 kHz speech, (dimension,) float32. Raises SpeakerError, WorkerError."""

@@ -15,10 +15,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from babblefish.engine import pitch, voice_matching
-from babblefish.engine.pitch import PitchMemory
+from babblefish.engine import voice_matching
+from babblefish.engine.pitch import Pitch, PitchMemory
 from babblefish.engine.voice_matching import Person, VoiceTable
 
 KOKORO_VOICES: dict[str, tuple[str, ...]] = {
@@ -102,14 +100,9 @@ class VoiceBook:
         """What is known about a member from now on; ``Person()`` forgets it again."""
         self._people[member] = person
 
-    def hear(self, member: str, speech: np.ndarray, rate: int) -> None:
-        """Live speech of a member, (n,) float: all that is kept of it is an average pitch.
-
-        What ``describe`` says goes before it. Takes up to 30 ms.
-        """
-        measured = pitch.measure(speech[: int(_HEARD_SECONDS * rate)], rate)
-        if measured is not None:
-            self._heard.setdefault(member, PitchMemory()).add(measured)
+    def hear(self, member: str, measured: Pitch) -> None:
+        """How high a member spoke. What ``describe`` says goes before it."""
+        self._heard.setdefault(member, PitchMemory()).add(measured)
 
     def assign(self, member: str, language: str, names: Sequence[str]) -> str:
         """The member's voice in ``language``: one of ``names``, or a blend of theirs that the
@@ -145,7 +138,7 @@ class VoiceBook:
         person = self._people.get(member, Person())
         heard = self._heard.get(member)
         measured = heard.pitch if heard else None
-        if person.pitch is None and measured and measured.seconds >= _ENOUGH_PITCH_SECONDS:
+        if person.pitch is None and measured and measured.seconds >= ENOUGH_PITCH_SECONDS:
             return replace(person, pitch=measured.hertz)
         return person
 
@@ -186,9 +179,7 @@ class _Given:
 
 
 _NEUTRAL = "neutral"
-_HEARD_SECONDS = 5.0
-"""of an utterance that its pitch is measured on"""
-_ENOUGH_PITCH_SECONDS = 1.0
+ENOUGH_PITCH_SECONDS = 1.0
 """of voiced speech: the pitch of a shorter one may be that of a single word"""
 _WORTH_CHANGING = 0.5
 """by how much another voice must be nearer for a voice heard already to change, in units of

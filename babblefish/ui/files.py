@@ -16,6 +16,7 @@ import numpy as np
 
 from babblefish.audio import resample
 from babblefish.engine.engine import Engine
+from babblefish.engine.pitch import Pitch
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import RoomError
@@ -77,6 +78,9 @@ class FileAudience:
 
     def targets(self, member: str) -> Mapping[str, str | None]:
         return {target: self._voice(member, target) for target in self._targets}
+
+    def heard(self, member: str, pitch: Pitch) -> None:
+        self._voices.hear(member, pitch)
 
     def _voice(self, member: str, language: str) -> str | None:
         names = self._engine.voices(language)
