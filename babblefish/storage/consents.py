@@ -20,7 +20,7 @@ from babblefish.storage.records import (
     Source,
     required_consents,
 )
-from babblefish.storage.tables import clips, embeddings, speakers
+from babblefish.storage.tables import AS_ADDED, clips, embeddings, speakers
 from babblefish.storage.tables import consents as table
 
 
@@ -49,7 +49,7 @@ def give(
 def of(connection: Connection, speaker: str) -> list[Consent]:
     """Withdrawn ones too, the oldest first."""
     found = connection.execute(
-        select(table).where(table.c.speaker == speaker).order_by(table.c.given)
+        select(table).where(table.c.speaker == speaker).order_by(table.c.given, AS_ADDED)
     )
     return [_consent(row) for row in found]
 

@@ -19,7 +19,7 @@ from babblefish.errors import StorageError
 from babblefish.storage import audit, consents, erasure, files
 from babblefish.storage.database import Database
 from babblefish.storage.records import Actor, Clip, Embedding, NewClip, Purpose, Source
-from babblefish.storage.tables import clips, embeddings
+from babblefish.storage.tables import AS_ADDED, clips, embeddings
 
 MAX_CLIP_BYTES = 16 * 1024 * 1024
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
@@ -49,7 +49,7 @@ def list_embeddings(
     connection: Connection, speaker: str | None, encoder: str | None
 ) -> list[Embedding]:
     """Of one speaker or all, of one encoder or all, the oldest first."""
-    query = select(embeddings).order_by(embeddings.c.made, embeddings.c.id)
+    query = select(embeddings).order_by(embeddings.c.made, AS_ADDED)
     if speaker is not None:
         query = query.where(embeddings.c.speaker == speaker)
     if encoder is not None:
@@ -95,7 +95,7 @@ def add_clip(database: Database, now: float, speaker: str, new: NewClip, actor: 
 
 def list_clips(connection: Connection, speaker: str, purpose: Purpose | None) -> list[Clip]:
     """The oldest first; with ``purpose``, what may be used for it."""
-    query = select(clips).where(clips.c.speaker == speaker).order_by(clips.c.made, clips.c.id)
+    query = select(clips).where(clips.c.speaker == speaker).order_by(clips.c.made, AS_ADDED)
     if purpose is not None:
         query = query.where(clips.c.purpose == purpose)
     return [_clip(row) for row in connection.execute(query)]

@@ -16,10 +16,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
 REVISION = "0002"
 """the newest migration in ``migrations/versions``"""
+
+AS_ADDED = literal_column("rowid")
+"""orders what was added in the same moment"""
 
 metadata = MetaData(
     naming_convention={
