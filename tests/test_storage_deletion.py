@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import textwrap
 
 import pytest
+from sqlalchemy import delete
 
 from babblefish.errors import StorageError
+from babblefish.storage import transcripts
 from babblefish.storage.database import Database
+from babblefish.storage.tables import utterances
 from tests.stored import (
     NOW,
     clip,
@@ -16,6 +22,7 @@ from tests.stored import (
     in_french,
     kept_for,
     opened,
+    python,
     room,
     said,
     until,
@@ -106,25 +113,78 @@ async def test_nothing_of_deleted_transcripts_is_left_in_any_file(tmp_path, how)
         assert len(await storage.rooms()) == (how in ("transcripts", "expire"))
 
 
-@pytest.mark.parametrize("again", ["the same process", "the next process"])
-async def test_a_deletion_that_was_interrupted_is_finished_later(tmp_path, again, monkeypatch):
+def test_no_copy_is_left_of_rows_that_moved_between_pages(tmp_path):
+    """SQLite's ``secure_delete`` overwrites a row where it is, not where it once was."""
+    for seed in (4, 7):  # in which that matters
+        dice = random.Random(seed)
+        database = Database(tmp_path / str(seed))
+        database.open(NOW)
+        for _ in range(40):
+            lines = [
+                said(n := dice.randrange(300), SPOKEN if n % 9 == 0 else "a" * dice.randrange(1500))
+                for _ in range(20)
+            ]
+            with database.begin() as connection:
+                assert transcripts.store(connection, [room(retention=kept_for(1))], lines) == 0
+                connection.execute(
+                    delete(utterances).where(
+                        utterances.c.sequence == dice.randrange(300), utterances.c.text != SPOKEN
+                    )
+                )
+        assert contains(tmp_path, SPOKEN.encode()) != []
+        with database.begin() as connection:
+            connection.execute(delete(utterances).where(utterances.c.text == SPOKEN))
+        database.erase_traces()
+        assert contains(tmp_path, SPOKEN.encode()) == []
+        database.release()
+
+
+READER = textwrap.dedent("""
+    import sqlite3, sys
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM speakers").fetchall()
+    print("reading", flush=True)
+    sys.stdin.readline()
+""")
+
+
+async def test_a_deletion_that_somebody_holds_up_is_finished_by_itself(tmp_path):
     async with opened(tmp_path) as storage:
         someone = await live(storage, 40)
-        with monkeypatch.context() as patched:
-
-            def fails(self):
-                raise OSError(28, "No space left on device")
-
-            patched.setattr(Database, "_checkpoint", fails)
+        with python(READER, tmp_path / "babblefish.db") as reader:
+            assert reader.stdout.readline() == "reading\n"
             with pytest.raises(StorageError) as caught:
                 await storage.delete_speaker(someone)
-            assert caught.value.code == "erasing"
-            assert storage.health.code == "full"
-            if again == "the next process":
-                await storage.close()
-        if again == "the same process":
-            await until(lambda: storage.health.state == "ok")
-        else:
-            async with opened(tmp_path):
-                pass
+            assert caught.value.code == "erasing" and storage.health.code == "locked"
+            assert someone not in {person.id for person in await storage.speakers()}
+            reader.communicate("\n")
+        await until(lambda: storage.health.state == "ok")
         assert contains(tmp_path, *THEIRS) == []
+
+
+KILLED = textwrap.dedent("""
+    import asyncio, os, signal, sys
+    from pathlib import Path
+    from babblefish.storage.database import Database
+    from tests.stored import opened
+    from tests.test_storage_deletion import live
+
+    async def main():
+        async with opened(Path(sys.argv[1])) as storage:
+            someone = await live(storage, 40)
+            Database.erase_traces = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+            await storage.delete_speaker(someone)
+
+    asyncio.run(main())
+""")
+
+
+async def test_a_deletion_that_a_kill_interrupts_is_finished_at_the_next_start(tmp_path):
+    with python(KILLED, tmp_path) as child:
+        assert child.stdout.read() == ""
+    assert child.returncode == -signal.SIGKILL
+    assert contains(tmp_path, *THEIRS) != []
+    async with opened(tmp_path) as storage:
+        assert contains(tmp_path, *THEIRS) == []
+        assert len(await storage.speakers()) == 39

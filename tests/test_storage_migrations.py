@@ -7,6 +7,7 @@ import sqlite3
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from babblefish.storage.database import Database, alembic_config
@@ -48,6 +49,29 @@ async def test_an_old_database_is_brought_up_to_date_with_all_that_is_in_it(tmp_
     with sqlite3.connect(tmp_path / "babblefish.db") as plain:
         assert plain.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISION,)]
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_migration_that_makes_a_table_anew_takes_no_rows_along(tmp_path, monkeypatch):
+    at_first_revision(tmp_path)
+    upgrade, seen = command.upgrade, []
+
+    def rebuild_too(config, revision):
+        upgrade(config, revision)
+        connection = config.attributes["connection"]
+        with Operations(MigrationContext.configure(connection)).batch_alter_table(
+            "speakers", recreate="always"
+        ) as batch:
+            batch.alter_column("color", nullable=True)
+        seen.append(revision)
+
+    monkeypatch.setattr(command, "upgrade", rebuild_too)
+    database = Database(tmp_path)
+    database.open(NOW)
+    with database.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM consents").scalar_one() == 1
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+    assert seen == ["head"]
+    database.release()
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path):

@@ -134,7 +134,10 @@ async def test_splitting_needs_the_consent_of_whose_voice_it_is(tmp_path):
         recording = await storage.add_clip(ana.id, clip())
         moved = {"clips": [recording.id], "embeddings": [other.id]}
 
-        for consents in ({}, {"consents": [theirs.id]}, {"forms": [form("cloning")]}):
+        for consents in (
+            {}, {"consents": [theirs.id]}, {"forms": [form("cloning")]},
+            {"forms": [form("cloning")], "consents": [theirs.id]},  # the first one keeps none
+        ):  # fmt: skip
             with pytest.raises(StorageError) as caught:
                 await storage.split_speaker(ana.id, "Bo", **moved, **consents)
             assert caught.value.code == "consent"

@@ -105,6 +105,13 @@ async def test_a_room_whose_time_is_over_is_closed(tmp_path):
         assert await storage.expire(NOW + 10) == 1 and await storage.rooms() == []
 
 
+async def test_a_closed_room_keeps_nothing_more(tmp_path):
+    async with opened(tmp_path) as storage:
+        storage.record(room(closed=NOW))
+        storage.record(said(1))
+        assert await storage.transcript("r00m") == [] and storage.health.dropped == 0
+
+
 async def test_one_bad_line_costs_nobody_else(tmp_path):
     async with opened(tmp_path) as storage:
         storage.record(room())

@@ -6,9 +6,10 @@ Runs inside the caller's transaction.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from babblefish.errors import StorageError
 from babblefish.storage import audit, erasure
@@ -101,11 +102,14 @@ def withdraw(
     audit.note(connection, now, actor, f"consent_withdrawn_{purpose}", speaker)
 
 
+@dataclass(frozen=True, slots=True)
 class _Kept:
     """A clip or an embedding, as far as consent matters."""
 
-    def __init__(self, table: Any, id_: str, purpose: Purpose, source: Source) -> None:
-        self.table, self.id, self.purpose, self.source = table, id_, purpose, source
+    table: Table
+    id: str
+    purpose: Purpose
+    source: Source
 
 
 def _material(connection: Connection, speaker: str) -> list[_Kept]:

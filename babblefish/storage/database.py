@@ -101,10 +101,10 @@ class Database:
 
     # --- deletion that leaves no traces -------------------------------------------------------
 
-    def erasure_due(self) -> bool:
-        """Something was deleted whose bytes may still lie in a file."""
-        assert self._engine is not None
-        return bool(self._raw("PRAGMA user_version")[0])
+    def erasure_due(self) -> int:
+        """Not 0: something was deleted whose bytes may still lie in a file. Higher after each
+        deletion."""
+        return self._raw("PRAGMA user_version")[0]
 
     def erase_traces(self) -> None:
         """Leave no byte of what was deleted: in free space, in the log, in clips.
@@ -112,17 +112,13 @@ class Database:
         Copies of rows that moved between pages lie outside what ``secure_delete`` overwrites,
         so the file is written anew.
         """
-        if self._raw("PRAGMA user_version")[0] >= erasure.EVERYWHERE:
+        if self.erasure_due() & erasure.EVERYWHERE:
             self.discard_set_aside()
         self._sweep()
         self._raw("VACUUM")
-        self._checkpoint()
-        self._raw("PRAGMA user_version = 0")
-        self._checkpoint()
-
-    def _checkpoint(self) -> None:
         if self._raw("PRAGMA wal_checkpoint(TRUNCATE)")[0]:
             raise trouble("locked", self.folder)
+        self._raw("PRAGMA user_version = 0")
 
     def _sweep(self) -> None:
         """Rows without files and files without rows: half-done work of a process that ended."""

@@ -98,18 +98,21 @@ class Keeper:
     def run(self, operation: Callable[[Database], T]) -> T:
         """What ``operation`` returns. Raises StorageError, with the transaction undone, or
         StorageError("erasing") when it was done and its traces are still to be removed."""
-        if self._trouble is not None and not self._database.is_open and self.due() > 0:  # type: ignore[operator]
+        resting = not self._database.is_open and time.monotonic() < self._retry_at
+        if self._trouble is not None and resting:
             raise self._trouble
         try:
             self._ready()
             self._write_waiting()
+            due = self._database.erasure_due()
             result = operation(self._database)
             if self._set_aside:
                 self._look_aside()
         except Exception as error:
             raise self._explain(error) from error
         try:
-            self._finish_erasure()
+            if self._database.erasure_due() > due:
+                self._finish_erasure()
         except Exception as error:
             self._note(error)
             raise _ERASING from error

@@ -23,8 +23,9 @@ VoiceKind = Literal["none", "neutral", "closest", "cloned"]
 
 def required_consents(purpose: Purpose, source: Source) -> frozenset[Purpose]:
     """What a person must have agreed to before something is kept for ``purpose``."""
-    collected: set[Purpose] = {"passive_collection"} if source == "meeting" else set()
-    return frozenset({purpose} | collected)
+    if source == "meeting":
+        return frozenset((purpose, "passive_collection"))
+    return frozenset((purpose,))
 
 
 @dataclass(frozen=True, slots=True)
