@@ -58,5 +58,9 @@ class RoomError(BabbleFishError):
     stage = "room"
 
 
+class StorageError(BabbleFishError):
+    stage = "storage"
+
+
 class TransportError(BabbleFishError):
     stage = "transport"

@@ -25,7 +25,7 @@ def layer(module: str) -> int | None:
             return 3
         case ["rooms", *_]:
             return 2
-        case ["babblefish", "engine", *_]:
+        case ["babblefish", "engine" | "storage", *_]:
             return 1
         case ["babblefish"]:
             return 0
@@ -82,6 +82,14 @@ def test_each_heavy_library_has_its_place():
                     assert any(module.startswith(place) for place in places), (module, imported)
 
 
+def test_the_engine_and_the_storage_do_not_know_each_other():
+    for module, path in modules().items():
+        for imported in imports(path):
+            for one, other in (("engine", "storage"), ("storage", "engine")):
+                if module.startswith(f"babblefish.{one}"):
+                    assert not imported.startswith(f"babblefish.{other}"), (module, imported)
+
+
 def test_tests_and_bench_are_not_imported_by_the_product():
     for module, path in modules().items():
         for imported in imports(path):
@@ -104,6 +112,7 @@ def test_every_file_is_in_architecture_md():
 def test_the_base_the_rooms_and_the_engine_load_neither_gradio_nor_torch():
     names = [f"babblefish.{name}" for name in sorted(BASE)]
     names += ["rooms.hub", "babblefish.engine.engine", "babblefish.engine.models"]
+    names += ["babblefish.storage.storage"]
     script = (
         "import importlib, sys\n"
         f"for name in {names!r}:\n"

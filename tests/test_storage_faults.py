@@ -1,0 +1,372 @@
+"""Trouble of the database never reaches a meeting, is told in words, and passes by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import tempfile
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from babblefish.errors import StorageError
+from babblefish.storage.database import Database
+from babblefish.storage.storage import Storage
+from tests.stored import (
+    QUICK,
+    clip,
+    contains,
+    form,
+    kept_for,
+    opened,
+    python,
+    room,
+    said,
+    until,
+    voiceprint,
+)
+
+WRITER = textwrap.dedent("""
+    import asyncio, sys
+    from pathlib import Path
+    from babblefish.storage.storage import Storage
+    from tests.stored import clip, form, kept_for, room, said
+
+    async def main():
+        storage = Storage(Path(sys.argv[1]))
+        await storage.start()
+        storage.record(room(retention=kept_for(9)))
+        number = 0
+        while True:
+            for _ in range(20):
+                number += 1
+                storage.record(said(number, f"line {number} " + "x" * 500))
+            await storage.flush()
+            person = await storage.add_speaker(f"Person {number}")
+            await storage.add_consent(person.id, form("cloning"))
+            kept = await storage.add_clip(person.id, clip(f"clip {number}"))
+            print(number, person.id, kept.id, flush=True)
+
+    asyncio.run(main())
+""")
+
+
+@pytest.mark.parametrize("rounds", [1, 12])
+async def test_what_was_acknowledged_survives_kill_9(tmp_path, rounds):
+    child = python(WRITER, tmp_path)
+    acknowledged = [child.stdout.readline().split() for _ in range(rounds)]
+    os.kill(child.pid, signal.SIGKILL)  # in the middle of the next round
+    acknowledged += [line.split() for line in child.stdout.read().splitlines(keepends=True)
+                     if line.endswith("\n")]  # fmt: skip
+    child.communicate()
+    (tmp_path / "clips" / ".part-half-written.wav").write_bytes(b"RIFF")
+
+    async with opened(tmp_path) as storage:
+        assert (storage.health.state, storage.health.set_aside) == ("ok", ())
+        lines = await storage.transcript("r00m", limit=100_000)
+        last = int(acknowledged[-1][0])
+        numbers = [entry.spoken.sequence for entry in lines]
+        assert numbers[:last] == list(range(1, last + 1)) and len(numbers) % 20 == 0
+        people = {person.id for person in await storage.speakers()}
+        files = set()
+        for number, person, recording in acknowledged:
+            assert person in people
+            assert await storage.clip_audio(recording) == clip(f"clip {number}").audio
+        for person in people:
+            files |= {c.file for c in await storage.clips(person)}
+        assert set(os.listdir(tmp_path / "clips")) == files
+    with sqlite3.connect(tmp_path / "babblefish.db") as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    plain.close()
+
+
+async def test_files_without_rows_and_rows_without_files_go_at_the_start(tmp_path):
+    async with opened(tmp_path) as storage:
+        ana = await storage.add_speaker("Ana")
+        await storage.add_consent(ana.id, form("cloning"))
+        gone, kept = [await storage.add_clip(ana.id, clip(text)) for text in ("one", "two")]
+    (tmp_path / "clips" / gone.file).unlink()
+    (tmp_path / "clips" / "stray.wav").write_bytes(b"RIFF")
+    async with opened(tmp_path) as storage:
+        assert await storage.clips(ana.id) == [kept]
+        assert os.listdir(tmp_path / "clips") == [kept.file]
+
+
+async def filled(folder: Path) -> None:
+    async with opened(folder) as storage:
+        storage.record(room(retention=kept_for(9)))
+        for number in range(400):
+            storage.record(said(number, f"aubergine {number} " * 20))
+        ana = await storage.add_speaker("Ana")
+        await storage.add_consent(ana.id, form("cloning"))
+        await storage.add_clip(ana.id, clip("zebra"))
+
+
+def overwrite(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for page in range(1, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = os.urandom(200)
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "overwritten": overwrite,
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "emptied": lambda path: os.truncate(path, 0),
+    "not a database": lambda path: path.write_text("Dear diary, " * 4000),
+    "deleted": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_database_is_set_aside_and_the_admin_told(tmp_path, damage):
+    await filled(tmp_path)
+    DAMAGES[damage](tmp_path / "babblefish.db")
+    async with opened(tmp_path) as storage:
+        health = storage.health
+        assert (health.state, health.code) == ("ok", "set_aside")
+        names = {name.partition("-")[0] for name in health.set_aside}
+        assert names == {"clips.corrupt"} | ({"babblefish.db.corrupt"} - {
+            "babblefish.db.corrupt" if damage == "deleted" else ""
+        })  # fmt: skip
+        assert all(name in health.message for name in health.set_aside)
+        assert await storage.speakers() == []
+        storage.record(room())
+        storage.record(said(1))
+        assert len(await storage.transcript("r00m")) == 1
+        await storage.expire(1_800_000_000.0 + 6 * 86400)
+        assert storage.health.set_aside == health.set_aside, "there is time to look at it"
+        assert contains(tmp_path, b"zebra") != []
+        await storage.expire(1_800_000_000.0 + 8 * 86400)
+        assert (storage.health.message, storage.health.set_aside) == ("", ())
+        assert contains(tmp_path, b"zebra", b"aubergine 7 ", b"Dear diary") == []
+
+
+@pytest.mark.parametrize("how", ["discarded", "with a person"])
+async def test_what_was_set_aside_goes_when_asked_and_when_somebody_is_deleted(tmp_path, how):
+    await filled(tmp_path)
+    overwrite(tmp_path / "babblefish.db")
+    async with opened(tmp_path) as storage:
+        assert storage.health.set_aside
+        if how == "discarded":
+            await storage.discard_set_aside()
+        else:
+            await storage.delete_speaker((await storage.add_speaker("Ana")).id)
+        assert storage.health.set_aside == () and storage.health.code == ""
+        assert contains(tmp_path, b"zebra", b"aubergine 7 ") == []
+
+
+async def test_damage_while_running_is_noticed_and_survived(tmp_path):
+    await filled(tmp_path)
+    async with opened(tmp_path) as storage:
+        overwrite(tmp_path / "babblefish.db")
+        with pytest.raises(StorageError) as caught:
+            await storage.transcript("r00m", limit=1000)
+        assert caught.value.code == "corrupt"
+        storage.record(room())
+        storage.record(said(1, "after the damage"))
+        await until(lambda: storage.health.state == "ok")
+        assert storage.health.code == "set_aside"
+        [entry] = await storage.transcript("r00m")
+        assert entry.spoken.text == "after the damage"
+
+
+async def test_a_folder_that_is_deleted_while_running_is_made_again(tmp_path):
+    async with opened(tmp_path / "data") as storage:
+        await storage.add_speaker("Ana")
+        for path in (tmp_path / "data").glob("babblefish.db*"):
+            path.unlink()
+        storage.record(room())
+        storage.record(said(1))
+        assert len(await storage.transcript("r00m")) == 1
+        assert (tmp_path / "data" / "babblefish.db").exists()
+
+
+LOCKER = textwrap.dedent("""
+    import sqlite3, sys
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    print("locked", flush=True)
+    sys.stdin.readline()
+    connection.execute("ROLLBACK")
+    print("free", flush=True)
+    sys.stdin.readline()
+""")
+
+
+async def test_another_program_that_locks_the_database_holds_up_nobody(tmp_path):
+    async with opened(tmp_path) as storage:
+        storage.record(room())
+        await storage.flush()
+        with python(LOCKER, tmp_path / "babblefish.db") as locker:
+            assert locker.stdout.readline() == "locked\n"
+            storage.record(said(1, "while locked"))
+            with pytest.raises(StorageError) as caught:
+                await storage.add_speaker("Ana")
+            assert caught.value.code == "locked" and "Another program" in caught.value.message
+            assert (storage.health.state, storage.health.code) == ("degraded", "locked")
+            assert (storage.health.waiting, storage.health.dropped) == (1, 0)
+            locker.stdin.write("\n")
+            locker.stdin.flush()
+            assert locker.stdout.readline() == "free\n"
+            await until(lambda: storage.health.state == "ok")
+            assert storage.health.waiting == 0
+            [entry] = await storage.transcript("r00m")
+            assert entry.spoken.text == "while locked"
+            await storage.add_speaker("Ana")
+            locker.communicate("\n")
+
+
+async def test_a_database_that_is_locked_at_the_start_is_used_as_soon_as_it_is_free(tmp_path):
+    async with opened(tmp_path) as storage:
+        await storage.add_speaker("Ana")
+    with sqlite3.connect(tmp_path / "babblefish.db") as plain:
+        plain.execute("PRAGMA journal_mode = DELETE")  # so that a lock keeps readers out as well
+    plain.close()
+    with python(LOCKER, tmp_path / "babblefish.db") as locker:
+        assert locker.stdout.readline() == "locked\n"
+        async with opened(tmp_path) as storage:
+            assert storage.health.code == "locked"
+            storage.record(room())
+            storage.record(said(1))
+            locker.stdin.write("\n")
+            locker.stdin.flush()
+            await until(lambda: storage.health.state == "ok")
+            assert len(await storage.transcript("r00m")) == 1
+            assert [s.name for s in await storage.speakers()] == ["Ana"]
+        locker.communicate("\n")
+
+
+async def test_two_servers_do_not_share_a_folder(tmp_path):
+    async with opened(tmp_path) as first:
+        await first.add_speaker("Ana")
+        async with opened(tmp_path) as second:
+            assert second.health.code == "in_use" and "BABBLEFISH_DATA_DIR" in second.health.message
+            with pytest.raises(StorageError):
+                await second.speakers()
+            await first.close()
+            await until(lambda: second.health.state == "ok")
+            assert [s.name for s in await second.speakers()] == ["Ana"]
+
+
+FULL = textwrap.dedent("""
+    import asyncio, resource, sys
+    from pathlib import Path
+    from babblefish.errors import StorageError
+    from babblefish.storage.storage import Storage
+    from tests.stored import QUICK, clip, form, room, said, until
+
+    async def main():
+        storage = Storage(Path(sys.argv[1]), max_lines=100, **QUICK)
+        await storage.start()
+        storage.record(room())
+        ana = await storage.add_speaker("Ana")
+        await storage.add_consent(ana.id, form("cloning"))
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            await storage.add_clip(ana.id, clip(audio=bytes(500_000)))
+        except StorageError as error:
+            print(error.code)
+        await storage._submit(storage._keeper.tend)
+        print(storage.health.code)
+        for number in range(300):
+            storage.record(said(number, "x" * 5000))
+        await until(lambda: storage.health.state == "degraded")
+        try:
+            await storage.add_clip(ana.id, clip(audio=bytes(500_000)))
+            print("kept")
+        except StorageError as error:
+            print(error.code in ("full", "io"))
+        print(storage.health.code in ("full", "io"), storage.health.waiting, storage.health.dropped)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        await until(lambda: storage.health.state == "ok")
+        found = await storage.transcript("r00m")
+        print([entry.spoken.sequence for entry in found] == list(range(200, 300)))
+        await storage.add_clip(ana.id, clip(audio=bytes(500_000)))
+        await storage.close()
+
+    asyncio.run(main())
+""")
+
+
+async def test_files_that_may_not_grow_cost_old_lines_only(tmp_path):
+    with python(FULL, tmp_path) as child:
+        output = child.stdout.read().split("\n")
+    assert output == ["full", "full", "True", "True 100 200", "True", ""], output
+    assert child.returncode == 0
+    assert len(os.listdir(tmp_path / "clips")) == 1
+
+
+async def test_a_full_disk_is_told_and_passes(tmp_path, monkeypatch):
+    async with opened(tmp_path) as storage:
+        ana = await storage.add_speaker("Ana")
+        await storage.add_consent(ana.id, form("voiceprint"))
+        limit = [1]
+        begin = Database.begin
+
+        def bounded(self, write=True):  # SQLite itself refuses to grow, as on a full disk
+            assert self._raw(f"PRAGMA max_page_count = {limit[0]}") is not None
+            return begin(self, write)
+
+        monkeypatch.setattr(Database, "begin", bounded)
+        with pytest.raises(StorageError) as caught:
+            for seed in range(500):
+                await storage.add_embedding(ana.id, "ge2e", voiceprint(seed), 3.0)
+        assert caught.value.code == "full" and "Free some" in caught.value.message
+        assert storage.health.code == "full"
+        limit[0] = 1_000_000
+        await until(lambda: storage.health.state == "ok")
+        await storage.add_embedding(ana.id, "ge2e", voiceprint(1), 3.0)
+
+
+@pytest.fixture
+def somebody_elses_folder():
+    """A folder that this process may read but not write to, even as root; and what mends that."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o500)
+        if os.geteuid() != 0:
+            yield folder, lambda: folder.chmod(0o700)
+            folder.chmod(0o700)
+            return
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield folder, lambda: folder.chmod(0o700)
+        finally:
+            os.seteuid(0)
+
+
+async def test_a_read_only_folder_is_told_and_passes(tmp_path, somebody_elses_folder):
+    folder, mend = somebody_elses_folder
+    storage = Storage(folder, **QUICK)
+    health = await storage.start()
+    try:
+        assert (health.state, health.code) == ("degraded", "read_only")
+        assert str(folder) in health.message and "BABBLEFISH_DATA_DIR" in health.message
+        storage.record(room())
+        storage.record(said(1))
+        with pytest.raises(StorageError) as caught:
+            await storage.add_speaker("Ana")
+        assert caught.value.code == "read_only"
+        mend()
+        await until(lambda: storage.health.state == "ok")
+        assert len(await storage.transcript("r00m")) == 1
+        await storage.add_speaker("Ana")
+        assert stat.S_IMODE((folder / "babblefish.db").stat().st_mode) == 0o600
+    finally:
+        await storage.close()
+
+
+async def test_a_folder_that_cannot_be_is_told(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "data"):
+        async with opened(folder) as storage:
+            assert storage.health.code == "read_only"
+            storage.record(room())
+            storage.record(said(1))
+        assert storage.health.dropped == 1, "what never reached the disk is counted at the end"
