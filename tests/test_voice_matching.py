@@ -230,42 +230,54 @@ def test_an_assignment_costs_the_least(rows, more, seed):
 # --- blends ---------------------------------------------------------------------------------
 
 
+BOTH = voice_matching.unit(PRINTS[0] + PRINTS[3])
+
+
 class Studio:
     """Voices that sound just as their names say; what they say is their voiceprint."""
 
-    def __init__(self, known: VoiceTable, unintelligible: str = "") -> None:
-        self._known, self._unintelligible = known, unintelligible
+    def __init__(self, known: VoiceTable, garbled: str = "") -> None:
+        self._known, self._garbled, self._said = known, garbled, ""
 
     async def speak(self, text: str, voice: str) -> np.ndarray:
+        self._said = text
         parts = voice_blending.blend_parts(voice)
         return np.sum([w * self._known.voiceprint("en", name) for name, w in parts], axis=0)
 
     async def embed(self, samples: np.ndarray) -> np.ndarray:
-        return voice_matching.unit(samples[: PRINTS.shape[1]])
+        return voice_matching.unit(samples)
 
     async def transcribe(self, samples: np.ndarray) -> str:
-        return "noise" if self._unintelligible and np.count_nonzero(samples) > 1 else "words"
+        is_blend = int(np.count_nonzero(samples) > 1)
+        return f"noise {is_blend}" if self._garbled == self._said else f"Words{'.' * is_blend}"
 
 
-async def blend(known: VoiceTable, person: Person, studio: Studio, plain: str):
+async def blend(known: VoiceTable, voiceprint: np.ndarray, proof: np.ndarray, garbled: str = ""):
+    studio = Studio(known, garbled)
     return await voice_blending.closest_blend(
-        person, "en", NAMES, plain, ["words"], known,
+        Person(voiceprint=voiceprint), "en", NAMES, "af_low", ["choice"],
+        voice_blending.Evidence(proof, ["proof"]), known,
         speak=studio.speak, embed=studio.embed, transcribe=studio.transcribe,
     )  # fmt: skip
 
 
 async def test_a_blend_is_kept_when_it_is_nearer(known):
-    between = Person(voiceprint=voice_matching.unit(PRINTS[0] + PRINTS[3]))
-    found = await blend(known, between, Studio(known), "af_low")
+    found = await blend(known, BOTH, BOTH)
     assert found is not None and found.voice == "af_low*0.50+am_top*0.50"
     assert found.similarity == pytest.approx(1.0, abs=0.01)
     assert found.before == pytest.approx(0.707, abs=0.01)
 
 
-async def test_no_blend_is_kept_that_is_no_nearer_or_not_understood(known):
-    assert await blend(known, Person(voiceprint=PRINTS[0]), Studio(known), "af_low") is None
-    between = Person(voiceprint=voice_matching.unit(PRINTS[0] + PRINTS[3]))
-    assert await blend(known, between, Studio(known, "all"), "af_low") is None
+@pytest.mark.parametrize(
+    ("voiceprint", "proof"), ((PRINTS[0], BOTH), (BOTH, PRINTS[0])), ids=("choice", "proof")
+)
+async def test_a_blend_must_be_nearer_twice(known, voiceprint, proof):
+    assert await blend(known, voiceprint, proof) is None
+
+
+@pytest.mark.parametrize("garbled", ("choice", "proof"))
+async def test_a_blend_must_be_understood_alike(known, garbled):
+    assert await blend(known, BOTH, BOTH, garbled) is None
 
 
 @pytest.mark.parametrize("language", KOKORO_VOICES)

@@ -2,14 +2,16 @@
 person's voiceprint than any one of them.
 
 A table foresees which mixtures might (``propose``); what they really sound like is only known once
-they have spoken, so ``closest_blend`` lets the best of them speak, and keeps none that is not
-measurably nearer or that is understood less well. Knows neither models nor workers: whoever calls
-it brings what speaks, embeds and transcribes. Only for people who agreed to have a voiceprint.
+they have spoken, so ``closest_blend`` lets the best of them speak. It keeps none that is not nearer
+again in other sentences, to other recordings of the person: most are not. Knows neither models nor
+workers: whoever calls it brings what speaks, embeds and transcribes. Only for people who agreed to
+have a voiceprint.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,9 +32,9 @@ class Blend:
     voice: str
     """a name such as ``af_heart*0.5+bf_emma*0.5``"""
     similarity: float
-    """cosine of the person's voiceprint and of what this voice said"""
+    """cosine of the proof's voiceprint and of what this voice said"""
     before: float
-    """the same of the nearest voice alone"""
+    """the same of the voice that the person has"""
 
 
 def propose(
@@ -51,35 +53,51 @@ def propose(
     return sorted(foreseen, key=lambda voice: -foreseen[voice])[:count]
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Recordings of the person, and what voices say to be compared with them."""
+
+    voiceprint: np.ndarray
+    """(dimension,)"""
+    texts: Sequence[str]
+    """about 8 s"""
+
+
 async def closest_blend(
     person: Person, language: str, names: Sequence[str], plain: str, texts: Sequence[str],
-    known: VoiceTable, *, speak: Callable[[str, str], Awaitable[np.ndarray]],
+    proof: Evidence, known: VoiceTable, *,
+    speak: Callable[[str, str], Awaitable[np.ndarray]],
     embed: Callable[[np.ndarray], Awaitable[np.ndarray]],
     transcribe: Callable[[np.ndarray], Awaitable[str]],
 ) -> Blend | None:  # fmt: skip
-    """The mixture nearest to the person; None where no mixture is nearer than ``plain``, the voice
-    they have, or none of the nearer is understood as well.
+    """The mixture nearest to the person; None where none is nearer than ``plain``, the voice they
+    have, or where the one that is fails the proof or is not understood word for word alike.
 
-    texts: what the voices say to be compared, about 8 s. speak: (text, voice) → samples; embed and
-    transcribe take such samples. Takes as long as speaking the texts five times.
+    texts: what the voices say to be chosen by. proof: of recordings that ``person`` was not made
+    from, and of other texts. speak: (text, voice) → samples; embed and transcribe take such
+    samples. Takes as long as speaking each text five times and the proof's twice.
     """
     assert person.voiceprint is not None
+    chosen_by = Evidence(person.voiceprint, texts)
 
-    async def said(voice: str) -> tuple[float, list[np.ndarray]]:
-        clips = [await speak(text, voice) for text in texts]
-        return float(unit(person.voiceprint) @ await embed(np.concatenate(clips))), clips  # pyright: ignore[reportArgumentType]
+    async def said(voice: str, evidence: Evidence) -> tuple[float, list[np.ndarray]]:
+        clips = [await speak(text, voice) for text in evidence.texts]
+        voiceprint = unit(await embed(np.concatenate(clips)))
+        return float(unit(evidence.voiceprint) @ voiceprint), clips
 
-    before, clips = await said(plain)
-    understood = [await transcribe(clip) for clip in clips]
-    tried = []
-    for voice in propose(person, language, names, known):
-        similarity, clips = await said(voice)
-        if similarity >= before + WORTH_BLENDING:
-            tried.append((similarity, voice, clips))
-    for similarity, voice, clips in sorted(tried, key=lambda one: -one[0]):
-        if [await transcribe(clip) for clip in clips] == understood:
-            return Blend(voice, similarity, before)
-    return None
+    async def words(clips: Sequence[np.ndarray]) -> list[str]:
+        return [re.sub(r"\W+", " ", (await transcribe(clip)).lower()).strip() for clip in clips]
+
+    before, plain_clips = await said(plain, chosen_by)
+    tried = [(await said(v, chosen_by), v) for v in propose(person, language, names, known)]
+    (nearest, clips), voice = max(tried, key=lambda one: one[0][0])
+    if nearest < before + WORTH_BLENDING or await words(clips) != await words(plain_clips):
+        return None
+    before, plain_clips = await said(plain, proof)
+    after, clips = await said(voice, proof)
+    if after < before + WORTH_BLENDING or await words(clips) != await words(plain_clips):
+        return None
+    return Blend(voice, after, before)
 
 
 def _mixtures(names: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
