@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from babblefish.engine.vad import FRAME, SileroVad
@@ -51,6 +52,34 @@ def test_batched_streams_equal_the_published_stateful_loop(vad, speech):
     batched = run(vad, clips)
     for row, clip in zip(batched, clips, strict=True):
         assert np.allclose(row, reference(vad, clip)[: len(row)], atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.02, 3.01, 40])
+def test_a_whole_clip_is_heard_like_its_frames_one_by_one(vad, speech, seconds):
+    spoken = np.concatenate([clip.samples for clip in speech] * 3)[: int(seconds * 16_000)]
+    spoken = spoken * np.float32(1.5)
+    spoken[1000:1010] = np.nan
+    padded = np.pad(spoken, (0, -len(spoken) % FRAME))
+    heard = vad.whole(spoken)
+    assert heard.dtype == np.float32
+    assert heard.shape == (len(padded) // FRAME,)
+    if seconds:
+        assert np.allclose(heard, run(vad, [padded])[0], atol=1e-4)
+
+
+def test_another_network_is_not_taken_for_silero(tmp_path):
+    node = onnx.helper.make_node("Identity", ["input"], ["output"])
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node], "other", [value("input", 1, ["n"])], [value("output", 1, ["n"])]
+    )
+    path = tmp_path / "silero" / "silero_vad.onnx"
+    path.parent.mkdir()
+    opset = [onnx.helper.make_opsetid("", 16)]
+    onnx.save(onnx.helper.make_model(graph, ir_version=8, opset_imports=opset), path)
+    with pytest.raises(WeightsError) as caught:
+        SileroVad(tmp_path).whole(np.zeros(FRAME, np.float32))
+    assert caught.value.code == "broken"
 
 
 def test_tells_speech_from_silence_and_noise(vad, speech):

@@ -51,7 +51,7 @@ class PyannoteEncoder:
             self._network = _load(path, architecture)
         except Exception as error:
             raise WeightsError("broken", f"{path} cannot be loaded. Delete it. {fix}") from error
-        self._vad = SileroVad(weights_dir)
+        self._vad = SileroVad(weights_dir, whole_clips=True)
         self.capabilities = SpeakerEncoderCapabilities(
             self._network.dimension, _MIN_SECONDS, SAME_SPEAKER
         )

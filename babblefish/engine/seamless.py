@@ -39,7 +39,7 @@ from babblefish.engine.stages import (
     SharedCapabilities,
 )
 from babblefish.engine.transformer import Encoding
-from babblefish.engine.vad import FRAME, voice_in
+from babblefish.engine.vad import FRAME
 from babblefish.engine.whisper import WhisperRecogniser
 from babblefish.errors import BabbleFishError, RecognitionError, WeightsError
 
@@ -170,7 +170,7 @@ class SeamlessRecogniser:
         if len(samples) < _SHORTEST * SPEECH_RATE:
             return None
         utterance = _Utterance(
-            samples, request, voice_in(self._identifier.vad, match_loudness(samples))
+            samples, request, self._identifier.vad.whole(match_loudness(samples))
         )
         if utterance.voiced < _LEAST_VOICED:
             return None

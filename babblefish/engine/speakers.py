@@ -63,7 +63,7 @@ class Ge2eEncoder:
             raise WeightsError(
                 "broken", f"{path} cannot be loaded. Delete it and run `make run` again."
             ) from error
-        self._vad = SileroVad(weights_dir)
+        self._vad = SileroVad(weights_dir, whole_clips=True)
         self._filters = FeatureExtractor.get_mel_filters(SPEECH_RATE, _WINDOW, _MELS).astype(
             np.float32
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from babblefish.audio import check_speech, decibels
 from babblefish.engine.stages import SPEECH_RATE
-from babblefish.engine.vad import FRAME, SileroVad, voice_in
+from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.errors import SpeakerError
 
 MOST_SECONDS = 20.0
@@ -40,7 +40,7 @@ def voiced(audio: np.ndarray, vad: SileroVad, min_seconds: float) -> np.ndarray:
 
 def _without_pauses(samples: np.ndarray, vad: SileroVad) -> tuple[np.ndarray, float]:
     """Speech and what is right beside it, and how many seconds of that are speech."""
-    voice = voice_in(vad, samples) > 0.5
+    voice = vad.whole(samples) > 0.5
     enough = np.cumsum(voice) >= MOST_SECONDS * SPEECH_RATE / FRAME
     voice[int(np.argmax(enough)) + 1 if enough.any() else len(voice) :] = False
     beside = np.ones(2 * _PAUSE_FRAMES + 1)

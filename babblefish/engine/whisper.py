@@ -36,7 +36,7 @@ from babblefish.engine.stages import (
     Recognition,
     RecognitionRequest,
 )
-from babblefish.engine.vad import FRAME, SileroVad, voice_in
+from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel
 from babblefish.errors import WeightsError
 
@@ -90,7 +90,7 @@ class WhisperRecogniser:
                 "broken", f"{path} cannot be loaded. Delete it and run `make run` again."
             ) from error
         self.beam = beam
-        self.vad = SileroVad(weights_dir)
+        self.vad = SileroVad(weights_dir, whole_clips=True)
         self.features = FeatureExtractor(feature_size=self.model.mels)
         tokens = {code: vocabulary.token_to_id(f"<|{code}|>") for code in _LANGUAGE_CODES}
         self.languages = {code: token for code, token in tokens.items() if token is not None}
@@ -284,7 +284,7 @@ def _loudest(samples: np.ndarray) -> float:
 
 def _voiced_seconds(vad: SileroVad, samples: np.ndarray) -> float:
     """How much of ``samples`` sounds like a voice."""
-    return float(np.count_nonzero(voice_in(vad, samples) > 0.5)) * FRAME / SPEECH_RATE
+    return float(np.count_nonzero(vad.whole(samples) > 0.5)) * FRAME / SPEECH_RATE
 
 
 def _nothing(
