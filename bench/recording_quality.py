@@ -26,7 +26,7 @@ from babblefish.engine.recording_quality import (
     parts,
 )
 from babblefish.engine.speakers import Ge2eEncoder
-from babblefish.engine.vad import FRAME, SileroVad, voice_in
+from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.errors import SpeakerError
 from babblefish.settings import load_settings
 from bench.damage import RATE, clipped, noisy, telephone
@@ -48,7 +48,7 @@ class Judge:
         self._vad, self.encoder = SileroVad(weights), Ge2eEncoder(weights)
 
     def activity(self, samples: np.ndarray) -> VoiceActivity:
-        return VoiceActivity(voice_in(self._vad, samples), FRAME)
+        return VoiceActivity(self._vad.whole(samples), FRAME)
 
     def voices(self, samples: np.ndarray, activity: VoiceActivity) -> list[PartVoice]:
         mask, found = activity.mask(len(samples)), []
