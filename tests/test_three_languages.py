@@ -53,7 +53,7 @@ async def test_three_people_in_three_languages(big_weights_dir, weights_dir, whi
             peers[speaker].microphone.say(sounds[speaker])
             for listener in PEOPLE:
                 check_caption(await final(peers[listener], turn), speaker, listener)
-            await settled(peers)
+            await settled(peers, (turn + 1) * (len(PEOPLE) - 1))
             others = set(PEOPLE.values()) - {PEOPLE[speaker]}
             assert asked and all(set(request.translate_into) == others for request in asked), (
                 "one request, and so one encoding, for all languages"
@@ -159,8 +159,8 @@ async def final(peer, number, seconds=40.0):
             await asyncio.sleep(0.05)
 
 
-async def settled(peers, seconds=40.0):
-    """Everybody has heard what there was to hear."""
+async def settled(peers, count, seconds=40.0):
+    """Each of ``count`` translations was heard to its end."""
     async with asyncio.timeout(seconds):
         while True:
             states = {}
@@ -168,7 +168,7 @@ async def settled(peers, seconds=40.0):
                 for event in peer.events:
                     if event["type"] == "voicing":
                         states[name, event["utterance"]] = event["state"]
-            if states and set(states.values()) == {"played"}:
+            if len(states) == count and set(states.values()) == {"played"}:
                 return
             await asyncio.sleep(0.05)
 
