@@ -1,7 +1,7 @@
 """Voiceprints with the x-vector network that pyannote publishes as ``pyannote/embedding``.
 
 It learnt from interviews in all sorts of rooms (VoxCeleb). Says what a voice sounds like, not whose
-it is: that is ``speakers.SpeakerTracker``'s business.
+it is: that is ``identification.Identifier``'s business.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ here, where the weights could not be had. pyannote publishes an equal-error rate
 VoxCeleb 1, by cosine distance alone), but no threshold, and advises to tune it on one's own
 recordings (pyannote-audio issue 697). Anchored to diart, which tells speakers apart with the same
 network as they talk: on VoxConverse it does best where a voice counts as new at a cosine distance
-above 0.648, in windows of 5 s. That is a similarity of 0.35, and the tracker's margin below the
+above 0.648, in windows of 5 s. That is a similarity of 0.35, and a margin of 0.06 below the
 threshold for 5 s; for shorter speech the threshold is lowered by a guess."""
 _MIN_SECONDS = 0.8
 _SETTINGS = ("sample_rate", "num_channels", "sincnet")

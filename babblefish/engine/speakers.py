@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from babblefish.audio import rms
+from babblefish.engine.ge2e_calibration import GE2E
 from babblefish.engine.stages import SPEECH_RATE, SpeakerEncoderCapabilities
 from babblefish.errors import WeightsError
 
@@ -35,6 +36,7 @@ class Ge2eEncoder:
         dimension=256,
         min_seconds=0.8,
         same_speaker={1.5: 0.60, 3.0: 0.69, 5.0: 0.73},
+        calibration=GE2E,
     )
 
     def __init__(self, weights_dir: Path | str, threads: int = 1) -> None:

@@ -191,6 +191,49 @@ class Synthesiser(Protocol):
 # --- speakers -------------------------------------------------------------------------------
 
 
+_MOST_EVIDENCE = 12.0
+"""bound of a log-likelihood ratio: further out nothing was measured"""
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRatio:
+    """Similarity of two voiceprints → log-likelihood ratio (natural logarithm) of "one person"
+    against "two": a parabola, as the similarities of one person's voiceprints scatter more widely
+    than those of two people's. It depends on how little speech there is:
+    u = 1 / seconds + 1 / known seconds."""
+
+    curve: float
+    """≥ 0"""
+    slope: float
+    slope_short: float
+    """added to the slope for each unit of u"""
+    offset: float
+    offset_short: float
+
+    def of(self, similarity: float, seconds: float, known_seconds: float) -> float:
+        """seconds: of the utterance; known_seconds: of the speech it is compared with. Beyond
+        what was measured (1 … 10 s) they count as the nearest that was."""
+        u = 1 / min(10.0, max(1.0, seconds)) + 1 / min(10.0, max(1.0, known_seconds))
+        slope = self.slope + self.slope_short * u
+        if self.curve > 0:  # less similar is never likelier
+            similarity = max(similarity, -slope / (2 * self.curve))
+        ratio = (self.curve * similarity + slope) * similarity + self.offset + self.offset_short * u
+        return min(_MOST_EVIDENCE, max(-_MOST_EVIDENCE, ratio))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the similarity of two voiceprints is worth. It is the cosine of the angle between
+    them as seen from the average voice, which all have in common."""
+
+    average: tuple[float, ...]
+    """voiceprint; empty where similarity is counted from zero"""
+    here: LikelihoodRatio
+    """of speech from one microphone, minutes apart"""
+    elsewhere: LikelihoodRatio
+    """of speech from different microphones and rooms, as an enrolment is"""
+
+
 @dataclass(frozen=True, slots=True)
 class SpeakerEncoderCapabilities:
     dimension: int
@@ -198,6 +241,8 @@ class SpeakerEncoderCapabilities:
     """shorter audio has no dependable voiceprint"""
     same_speaker: Mapping[float, float]
     """seconds of speech → cosine similarity from which two embeddings are one person"""
+    calibration: Calibration | None = None
+    """None where it was never measured with real voices"""
 
 
 class SpeakerEncoder(Protocol):
