@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 
 from babblefish.engine.engine import Engine
-from babblefish.errors import RoomError
+from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
+from babblefish.storage.secret import ServerSecret
+from babblefish.storage.storage import Storage
 from rooms.member import Member
 from rooms.room import Room, RoomSettings
+
+log = logging.getLogger(__name__)
 
 PRESETS: dict[str, RoomSettings] = {"meeting": RoomSettings()}
 """Starting points for a room's settings."""
@@ -23,13 +28,19 @@ _SWEEP_S = 2.0
 
 class Hub:
     def __init__(
-        self, settings: Settings, engine: Engine, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, settings: Settings, engine: Engine, storage: Storage | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """storage: started and closed with the hub; None: nothing outlives the process."""
         self.rooms: dict[str, Room] = {}
+        self.storage = storage
+        self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock = settings, engine, clock
         self._sweeper: asyncio.Task | None = None
 
     async def start(self) -> None:
+        if self.storage is not None:
+            await self.storage.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="hub sweeper")
 
     async def close(self) -> None:
@@ -39,6 +50,8 @@ class Hub:
                 await self._sweeper
         for code in list(self.rooms):
             await self.close_room(code)
+        if self.storage is not None:
+            await self.storage.close()
 
     def create(self, name: str, preset: str = "meeting") -> Room:
         """Raises RoomError("too_many_rooms" | "bad_name" | "preset")."""
@@ -91,3 +104,12 @@ class Hub:
                 room.expire(self._settings.grace_seconds)
                 if not room.members and self._clock() - room.active_at > idle:
                     await self.close_room(code)
+
+
+def _secret(settings: Settings) -> ServerSecret:
+    """That of the data folder; a folder in trouble costs the old links, not the meeting."""
+    try:
+        return ServerSecret.load(settings.data_dir)
+    except StorageError as error:
+        log.error("%s", error.message)
+        return ServerSecret()

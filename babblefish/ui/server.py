@@ -167,11 +167,13 @@ def run(settings: Settings) -> None:
     """
     from babblefish.engine.engine import Engine
     from babblefish.engine.profiles import installed_profile
+    from babblefish.storage.storage import Storage
     from babblefish.ui.admin import mount_admin
     from rooms.hub import Hub
 
     engine = Engine(installed_profile(settings))
-    serve(settings, Hub(settings, engine), engine, mount_admin)
+    hub = Hub(settings, engine, Storage(settings.data_dir))
+    serve(settings, hub, engine, mount_admin)
 
 
 def serve(
