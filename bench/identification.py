@@ -69,7 +69,7 @@ class Simulation:
             fitted = fit(self.data, {self.names.index(name) for name in key})
             able = Ge2eEncoder.capabilities
             self._fitted[key] = SpeakerEncoderCapabilities(
-                able.dimension, able.min_seconds, able.same_speaker, fitted
+                able.name, able.dimension, able.min_seconds, able.same_speaker, fitted
             )
         return self._fitted[key]
 

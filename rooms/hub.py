@@ -17,6 +17,7 @@ from babblefish.settings import Settings
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
 from rooms.member import Member
+from rooms.people import People
 from rooms.room import Room, RoomSettings
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class Hub:
         """storage: started and closed with the hub; None: nothing outlives the process."""
         self.rooms: dict[str, Room] = {}
         self.storage = storage
+        self.people = People(storage)
+        """see ``refresh_people``"""
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock = settings, engine, clock
         self._sweeper: asyncio.Task | None = None
@@ -52,6 +55,10 @@ class Hub:
             await self.close_room(code)
         if self.storage is not None:
             await self.storage.close()
+
+    async def refresh_people(self) -> None:
+        """Read the known people anew; the engine has to be ready."""
+        await self.people.refresh(self._engine.speaker_encoder.capabilities.name)
 
     def create(self, name: str, preset: str = "meeting") -> Room:
         """Raises RoomError("too_many_rooms" | "bad_name" | "preset")."""

@@ -135,7 +135,7 @@ class ToneEncoder:
     """Voiceprint: the loudest frequency, as a direction in the plane."""
 
     capabilities = SpeakerEncoderCapabilities(
-        dimension=2, min_seconds=0.3, same_speaker={1.0: 0.9, 3.0: 0.95}
+        name="fake", dimension=2, min_seconds=0.3, same_speaker={1.0: 0.9, 3.0: 0.95}
     )
 
     def embed(self, audio):

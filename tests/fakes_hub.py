@@ -19,7 +19,7 @@ class QuietEngine:
 
     recogniser_capabilities = SimpleNamespace(languages=frozenset({"en", "fr", "pl", "ar"}))
     speaker_encoder = SimpleNamespace(
-        capabilities=SpeakerEncoderCapabilities(2, 0.3, {1.0: 0.9, 3.0: 0.95})
+        capabilities=SpeakerEncoderCapabilities("fake", 2, 0.3, {1.0: 0.9, 3.0: 0.95})
     )
 
     def languages(self) -> list:

@@ -177,6 +177,9 @@ class FakeHub:
     async def start(self) -> None:
         pass
 
+    async def refresh_people(self) -> None:
+        pass
+
     async def close(self) -> None:
         for code in list(self.rooms):
             await self.close_room(code)

@@ -244,7 +244,7 @@ def test_more_similar_is_never_less_likely(ratio: LikelihoodRatio):
 
 
 def test_an_encoder_that_was_never_measured_goes_by_its_thresholds():
-    able = SpeakerEncoderCapabilities(8, 0.8, {1.5: 0.33, 3.0: 0.38, 5.0: 0.41})
+    able = SpeakerEncoderCapabilities("drawn", 8, 0.8, {1.5: 0.33, 3.0: 0.38, 5.0: 0.41})
     ratio = calibration_of(pickle.loads(pickle.dumps(able))).elsewhere
     for seconds, threshold in able.same_speaker.items():
         assert ratio.of(threshold, seconds, seconds) == pytest.approx(0.0, abs=0.2)

@@ -24,7 +24,7 @@ from bench.recording_quality import Judge
 from bench.speakers import Recording
 from tests import read_aloud
 
-ENCODER = SpeakerEncoderCapabilities(2, 0.8, {1.5: 0.60, 3.0: 0.69, 5.0: 0.73})
+ENCODER = SpeakerEncoderCapabilities("drawn", 2, 0.8, {1.5: 0.60, 3.0: 0.69, 5.0: 0.73})
 FRAME = 512
 
 

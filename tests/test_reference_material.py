@@ -33,7 +33,7 @@ from bench.speakers import Recording
 from tests import read_aloud
 from tests.speech import speech_dir
 
-ENCODER = SpeakerEncoderCapabilities(4, 0.8, {1.5: 0.60, 3.0: 0.69, 5.0: 0.73})
+ENCODER = SpeakerEncoderCapabilities("drawn", 4, 0.8, {1.5: 0.60, 3.0: 0.69, 5.0: 0.73})
 OWN, STRANGER = np.eye(4, dtype=np.float32)[:2]
 KNOWN = KnownVoices(OWN)
 TEXTS = [f"This is what somebody says as number {n}." for n in range(40)]

@@ -222,6 +222,9 @@ class ScriptedHub:
     async def start(self) -> None:
         pass
 
+    async def refresh_people(self) -> None:
+        pass
+
     async def close(self) -> None:
         for code in list(self.rooms):
             await self.close_room(code)

@@ -53,7 +53,7 @@ class PyannoteEncoder:
             raise WeightsError("broken", f"{path} cannot be loaded. Delete it. {fix}") from error
         self._vad = SileroVad(weights_dir, whole_clips=True)
         self.capabilities = SpeakerEncoderCapabilities(
-            self._network.dimension, _MIN_SECONDS, SAME_SPEAKER
+            "pyannote/embedding", self._network.dimension, _MIN_SECONDS, SAME_SPEAKER
         )
 
     def embed(self, audio: np.ndarray) -> np.ndarray:

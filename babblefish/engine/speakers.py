@@ -33,6 +33,7 @@ class Ge2eEncoder:
     """A ``SpeakerEncoder``."""
 
     capabilities = SpeakerEncoderCapabilities(
+        name="ge2e",
         dimension=256,
         min_seconds=0.8,
         same_speaker={1.5: 0.60, 3.0: 0.69, 5.0: 0.73},

@@ -236,6 +236,8 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerEncoderCapabilities:
+    name: str
+    """of the network: voiceprints of different ones cannot be compared"""
     dimension: int
     min_seconds: float
     """shorter audio has no dependable voiceprint"""

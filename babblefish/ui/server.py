@@ -100,6 +100,7 @@ async def _lifespan(
     async def load() -> None:
         try:
             await engine.start()
+            await hub.refresh_people()
         except Exception as error:
             log.error("The engine did not start: %s", type(error).__name__)
             app.state.failure = error
