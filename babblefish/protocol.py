@@ -163,6 +163,15 @@ class Roster:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptPolicy:
+    """How long what is said in this room is kept; sent on every connection and on every change."""
+
+    type: ClassVar[str] = "transcript_policy"
+    kept: Literal["off", "until_close", "days"]
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Speaking:
     type: ClassVar[str] = "speaking"
     member: str
@@ -295,7 +304,10 @@ class Leave:
     type: ClassVar[str] = "leave"
 
 
-ServerEvent = Welcome | Roster | Speaking | Caption | Retract | Voicing | Lag | Warn | Closed | Pong
+ServerEvent = (
+    Welcome | Roster | TranscriptPolicy | Speaking | Caption | Retract | Voicing | Lag | Warn
+    | Closed | Pong
+)  # fmt: skip
 ClientEvent = Resume | Configure | Microphone | OriginalLevel | Ping | Leave
 
 _EVENTS: dict[str, type] = {

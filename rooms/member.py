@@ -8,7 +8,6 @@ nothing here knows what carries the audio.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from babblefish.protocol import (
     ServerEvent,
     Voicing,
 )
+from rooms.keys import Seat
 from rooms.playout import FRAME, RATE, Playout, State
 from rooms.session import Session
 
@@ -47,19 +47,19 @@ _QUIET = 48
 
 
 class Member:
-    """Made by ``Room.join``."""
+    """Made by ``Room.join`` and ``Room.readmit``."""
 
     def __init__(
-        self, room: Room, name: str, speaks: str | None, hears: str, color: int, microphone: bool
+        self, room: Room, name: str, speaks: str | None, hears: str, seat: Seat, microphone: bool
     ) -> None:
-        self.id = secrets.token_hex(6)
-        self.key = secrets.token_urlsafe(24)
+        self.id = seat.member
+        self.key = room.kept.seats.key(seat)
         """secret: whoever has it is this member"""
-        self.name, self.speaks, self.hears, self.color = name, speaks, hears, color
+        self.name, self.speaks, self.hears, self.color = name, speaks, hears, seat.color
         self.microphone = microphone
         self.heard_language = speaks
         """language last spoken, for telling who understands the original"""
-        self.first_seq = room.last_seq
+        self.first_seq = seat.first_seq
         """captions up to here were said before this member came"""
         self.away_since: float | None = room.clock()
         """clock time at which the last connection went, None while connected"""

@@ -26,6 +26,7 @@ from babblefish.protocol import (
     Utterance,
     Warn,
 )
+from rooms.archive import Archive
 from rooms.member import Member
 
 _MAX_CAPTIONS = 4000
@@ -61,8 +62,8 @@ class _Entry:
 class CaptionLog:
     """Final captions in the order in which they were published."""
 
-    def __init__(self) -> None:
-        self.last_seq = 0
+    def __init__(self, last_seq: int = 0) -> None:
+        self.last_seq = last_seq
         self._entries: deque[_Entry] = deque(maxlen=_MAX_CAPTIONS)
 
     def add(self, audience: str, caption: Caption) -> Caption:
@@ -70,6 +71,10 @@ class CaptionLog:
         numbered = replace(caption, seq=self.last_seq)
         self._entries.append(_Entry(audience, numbered))
         return numbered
+
+    def clear(self) -> None:
+        """Forget what was said; numbers go on."""
+        self._entries.clear()
 
     def since(self, member: Member, after: int) -> list[Caption]:
         """What ``member`` should have read after sequence number ``after``."""
@@ -92,11 +97,12 @@ class Publication:
         speaker: Member,
         listeners: Callable[[], Iterable[Member]],
         captions: CaptionLog,
+        archive: Archive,
         order: float,
         waited: float,
     ) -> None:
         self._utterance, self._speaker = utterance, speaker
-        self._listeners, self._captions = listeners, captions
+        self._listeners, self._captions, self._archive = listeners, captions, archive
         self._order, self._waited = order, waited
         self._begun = time.perf_counter()
         self._at = time.time() - waited
@@ -153,7 +159,9 @@ class Publication:
         self._transcript = transcript
         self._speaker.heard_language = transcript.language
         own = self._make(transcript.language, transcript.text, "good", False, "")
-        self._speaker.send(self._captions.add(f"member:{self._speaker.id}", own))
+        own = self._captions.add(f"member:{self._speaker.id}", own)
+        self._speaker.send(own)
+        self._archive.spoken(self._utterance, own.name, own.seq, transcript, self._at)
         self._caption(transcript.language, transcript.text, "good", translated=False)
         for listener in self._others():
             if listener.hears == transcript.language:
@@ -164,6 +172,8 @@ class Publication:
         if language in self._captioned:
             return
         self._captioned.add(language)
+        if translated:
+            self._archive.translated(self._utterance.id, language, text, quality)
         listeners = [m for m in self._others() if m.hears == language]
         synthetic = any(m.id in self._opened for m in listeners) and translated
         caption = self._make(language, text, quality, synthetic, self._original_of(language))
@@ -198,6 +208,8 @@ class Publication:
                     continue  # came in the middle: the caption has it
                 self._expect(listener)
             listener.playout.add(self._utterance.id, samples, speech.last)
+            voice = "neutral" if speech.plain else "closest"
+            self._archive.voiced(self._utterance.id, speech.language, voice)
 
     def _on_notice(self, notice: Notice) -> None:
         self._problem = notice.code
@@ -234,6 +246,7 @@ class Publication:
             self._close_playout(listener)
 
     def _on_trace(self, trace: Trace) -> TraceRow:
+        self._archive.done(self._utterance.id)
         for listener in self._others():
             self._close_playout(listener)
         spoken = self._transcript

@@ -34,6 +34,10 @@ from babblefish.protocol import (
     Utterance,
     Welcome,
 )
+from babblefish.storage.records import Retention
+from rooms.archive import Face
+from rooms.keeping import Kept
+from rooms.keys import Seat
 from rooms.member import Member
 from rooms.names import clean_name
 from rooms.publication import CaptionLog, Publication, TraceRow, display_name
@@ -41,7 +45,6 @@ from rooms.publication import CaptionLog, Publication, TraceRow, display_name
 COLORS = 12
 """size of the palette in room.css"""
 _MAX_TRACES = 500
-_CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +68,41 @@ class Room:
     """Made by ``Hub.create``."""
 
     def __init__(
-        self, name: str, engine: Engine, settings: RoomSettings, *, max_members: int,
-        token_seconds: float, clock: Callable[[], float] = time.monotonic,
+        self, name: str, engine: Engine, settings: RoomSettings, kept: Kept, *,
+        max_members: int, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self.code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
         self.name = clean_name(name, "room name")
         self.engine, self.settings, self.clock = engine, settings, clock
-        self.created_at = time.time()
+        self.kept = kept
+        """what outlives the process; ``save`` it after every change"""
+        self.code, self.created_at = kept.code, kept.created
         self.active_at = clock()
         """when somebody was last connected"""
-        self.locked = False
+        self.locked = kept.locked
         self.closed = False
         self.members: dict[str, Member] = {}
         self.traces: deque[TraceRow] = deque(maxlen=_MAX_TRACES)
-        self._max_members, self._token_seconds = max_members, token_seconds
-        self._captions = CaptionLog()
+        self._max_members = max_members
+        self._captions = CaptionLog(kept.archive.first_seq)
         self._voices = VoiceBook()
         self._publications: dict[str, Publication] = {}
         self._met: tuple[frozenset[str], frozenset[str]] | None = None
         """languages (spoken, heard) that the engine was told of"""
-        self.rotate_token()
+        self.kept.save(self)
 
     # --- access -----------------------------------------------------------------------------
 
     def rotate_token(self) -> None:
         """Make a new link; the old one opens nothing any more. Members stay."""
-        self.token = secrets.token_urlsafe(18)
-        self._token_until = self.clock() + self._token_seconds
+        self.kept.link.renew()
+        self.kept.save(self)
+
+    @property
+    def token(self) -> str:
+        return self.kept.link.token
 
     def opens(self, token: str) -> bool:
-        same = secrets.compare_digest(token.encode(), self.token.encode())
-        return same and self.clock() < self._token_until and not self.closed
+        return self.kept.link.opens(token) and not self.closed
 
     def member_of(self, key: str) -> Member | None:
         found = None
@@ -113,12 +120,24 @@ class Room:
         """
         if self.locked:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
+        seat = Seat.new(self.last_seq, self._free_color())
+        return self._sit(seat, name, speaks, hears, microphone)
+
+    def readmit(self, key: str, *, name: str, speaks: str, hears: str, microphone: bool) -> Member:
+        """The participant whose key this is, come back after the server forgot them; into a
+        locked room, too. Raises as ``join``, and RoomError("member_key")."""
+        seat = self.kept.seats.read(key)
+        if seat is None or self.closed:
+            raise RoomError("member_key", "You are no longer in this room. Join it again.")
+        here = self.members.get(seat.member)
+        return here or self._sit(seat, name, speaks, hears, microphone)
+
+    def _sit(self, seat: Seat, name: str, speaks: str, hears: str, microphone: bool) -> Member:
         if len(self.members) >= self._max_members:
             raise RoomError("room_full", f"The room is full ({self._max_members} people).")
         member = Member(
-            self, clean_name(name), self._speakable(speaks), self._hearable(hears),
-            self._free_color(), microphone,
-        )  # fmt: skip
+            self, clean_name(name), self._speakable(speaks), self._hearable(hears), seat, microphone
+        )
         self.members[member.id] = member
         self.active_at = self.clock()
         self._prepare()
@@ -148,6 +167,13 @@ class Room:
 
     def leave(self, member: Member, reason: ClosedReason) -> None:
         """End a membership for good."""
+        if member.id in self.members:
+            self.kept.seats.give_up(member.id)
+            self.kept.save(self)
+        self._let_go(member, reason)
+
+    def _let_go(self, member: Member, reason: ClosedReason) -> None:
+        """Until they come back, if they have not given up their seat."""
         if self.members.pop(member.id, None) is None:
             return
         if member.link is not None:
@@ -164,7 +190,19 @@ class Room:
 
     def lock(self, locked: bool) -> None:
         self.locked = locked
+        self.kept.save(self)
         self.roster_changed()
+
+    def keep(self, retention: Retention) -> None:
+        """How long what is said here is kept. Raises RoomError("setting")."""
+        self.kept.archive.keep(retention)
+        self.kept.save(self)
+        self.send(self.kept.archive.policy)
+
+    def forget(self) -> None:
+        """Nothing that was said until now comes back to anybody."""
+        self.kept.archive.forget()
+        self._captions.clear()
 
     def set(self, **changes: Any) -> None:
         """Change settings; they hold at once. Raises RoomError("setting")."""
@@ -176,13 +214,26 @@ class Room:
             member.playout.lag_budget = self.settings.lag_budget
             if before.original_level != self.settings.original_level:
                 member.playout.originals.level = self.settings.original_level
+        self.kept.save(self)
 
     async def close(self) -> None:
-        """Send everybody away and stop all work."""
+        """Send everybody away for good and stop all work."""
         self.closed = True
+        self.kept.save(self)
+        await self._empty()
+
+    async def suspend(self) -> None:
+        """The server stops: hang up without a farewell, so that phones come back to the room
+        when it is there again, and stop all work."""
+        for member in self.members.values():
+            if member.link is not None:
+                member.link.closed.set()
+        await self._empty()
+
+    async def _empty(self) -> None:
         tasks = [member.task for member in self.members.values()]
         for member in list(self.members.values()):
-            self.leave(member, "room_closed")
+            self._let_go(member, "room_closed")
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def expire(self, grace: float) -> None:
@@ -190,7 +241,7 @@ class Room:
         now = self.clock()
         for member in list(self.members.values()):
             if member.away_since is not None and now - member.away_since > grace:
-                self.leave(member, "left")
+                self._let_go(member, "left")
         if any(member.connected for member in self.members.values()):
             self.active_at = now
 
@@ -227,6 +278,7 @@ class Room:
 
     def on_attached(self, member: Member) -> None:
         member.send(Welcome(member.id, self.name, self.last_seq))
+        member.send(self.kept.archive.policy)
         self.active_at = self.clock()
         self.roster_changed()
 
@@ -236,6 +288,10 @@ class Room:
 
     def resume(self, member: Member, after: int) -> None:
         """Send ``member`` every final caption since ``after``."""
+        faces = {m.name: Face(m.id, m.color) for m in self.members.values()}
+        archive = self.kept.archive
+        for caption in archive.missed(member.hears, after, member.first_seq, faces):
+            member.send(caption)
         for caption in self._captions.since(member, after):
             member.send(caption)
 
@@ -316,7 +372,7 @@ class Room:
             return
         publication = Publication(
             utterance, speaker, lambda: list(self.members.values()), self._captions,
-            self.clock() - waited, waited,
+            self.kept.archive, self.clock() - waited, waited,
         )  # fmt: skip
         self._publications[utterance.id] = publication
         publication.open(dict(self.targets(utterance.member)))

@@ -17,6 +17,7 @@ import numpy as np
 from babblefish.errors import RoomError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import Closed, Leave, Ping, Pong, Resume, ServerEvent, Welcome
+from rooms.keeping import Kept
 
 FRAME = 960
 
@@ -131,6 +132,7 @@ class FakeRoom:
         self.members: dict[str, FakeMember] = {}
         self.traces: deque = deque(maxlen=100)
         self.settings = FakeRoomSettings()
+        self.kept = Kept()
 
     def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> FakeMember:
         if self.locked:

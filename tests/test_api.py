@@ -301,6 +301,9 @@ async def test_the_api_describes_itself_and_nothing_comes_from_outside():
             "/api/rooms/{code}/join",
             "/api/rooms/{code}/offer",
             "/api/rooms/{code}/leave",
+            "/api/rooms/{code}/return",
+            "/api/rooms/{code}/transcript",
+            "/api/rooms/{code}/transcript/lines",
         }
         for path in ("/docs", "/redoc", "/api/docs"):
             assert (await server.http.get(path)).status_code == 404

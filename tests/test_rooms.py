@@ -315,7 +315,7 @@ async def test_promise_17_tokens_and_keys_open_their_own_room_only(hub):
 
 async def test_promise_18_links_expire_and_can_be_renewed(engine):
     now = [0.0]
-    hub = Hub(Settings(token_hours=1.0), engine, clock=lambda: now[0])
+    hub = Hub(Settings(token_hours=1.0), engine, wall=lambda: now[0])
     room = hub.create("A")
     old = room.token
     room.rotate_token()

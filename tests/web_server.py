@@ -40,6 +40,7 @@ from babblefish.protocol import (
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
+from rooms.keeping import Kept
 
 FRAME = 960
 _TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME) / 48000)).astype(np.int16)
@@ -164,6 +165,7 @@ class ScriptedRoom:
         self.deaf = False
         """answer no pings, as when packets vanish"""
         self.settings = RoomSettings()
+        self.kept = Kept()
         self.members: dict[str, ScriptedMember] = {}
         self.extras: list[Person] = []
         """people of the script, without a phone"""

@@ -124,11 +124,15 @@ class Storage:
         )
 
     async def transcript(
-        self, room: str, *, after: int = 0, limit: int = 1000, words: str = ""
-    ) -> list[TranscriptEntry]:
-        """Entries after sequence number ``after``, in order; only those that contain ``words``."""
+        self, room: str, *, after: int = 0, limit: int = 1000, words: str = "",
+        newest: bool = False,
+    ) -> list[TranscriptEntry]:  # fmt: skip
+        """Entries after sequence number ``after``, in order; only those that contain ``words``;
+        the first ``limit`` of them, or the ``newest``."""
         return await self._read(
-            partial(transcripts.read, room=room, after=after, limit=limit, words=words)
+            partial(
+                transcripts.read, room=room, after=after, limit=limit, words=words, newest=newest
+            )
         )
 
     async def last_sequence(self, room: str) -> int:

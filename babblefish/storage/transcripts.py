@@ -104,10 +104,11 @@ def _add_translated(connection: Connection, line: TranslatedLine) -> bool:
 
 
 def read(
-    connection: Connection, room: str, after: int, limit: int, words: str
+    connection: Connection, room: str, after: int, limit: int, words: str, newest: bool = False
 ) -> list[TranscriptEntry]:
-    """Entries of ``room`` after sequence number ``after``, in order. ``words``: only those in
-    which original, translation or speaker's name contain them, in whichever case."""
+    """Entries of ``room`` after sequence number ``after``, in order: the first ``limit`` of them,
+    or the ``newest``. ``words``: only those in which original, translation or speaker's name
+    contain them, in whichever case."""
     query = select(utterances).where(utterances.c.room == room, utterances.c.sequence > after)
     if words:
         needle = words.casefold()
@@ -121,10 +122,12 @@ def read(
                 ),
             )
         )
-    query = query.order_by(utterances.c.sequence, utterances.c.id).limit(limit)
+    order = (utterances.c.sequence, utterances.c.id)
+    query = query.order_by(*(c.desc() for c in order) if newest else order).limit(limit)
     rows = connection.execute(query).all()
     by_utterance = _translations(connection, query)
-    return [_entry(row, by_utterance.get(row.id, [])) for row in rows]
+    entries = [_entry(row, by_utterance.get(row.id, [])) for row in rows]
+    return entries[::-1] if newest else entries
 
 
 def _translations(connection: Connection, query: Any) -> dict[int, list[Any]]:

@@ -74,6 +74,8 @@ class Access:
             "join": parse("40/minute"),
             "offer": RateLimitItemPerMinute(settings.offers_per_minute),
             "leave": parse("120/minute"),
+            "lines": parse("240/minute"),
+            "transcript": parse("30/minute"),
             "guess": parse("30/minute"),
         }
 

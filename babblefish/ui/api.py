@@ -34,6 +34,7 @@ STATUS = {
     "origin": 403,
     "room_locked": 403,
     "room_full": 409,
+    "seat": 409,
     "too_many_rooms": 409,
     "too_large": 413,
     "bad_input": 422,
@@ -46,6 +47,7 @@ STATUS = {
     "server_full": 503,
     "closing": 503,
     "starting": 503,
+    "storage": 503,
 }
 """HTTP status of each error code; anything else is 500"""
 
@@ -91,6 +93,9 @@ class RoomAnswer(BaseModel):
     basic: list[tuple[str, str]]
     """pairs whose translation is readable but often rough"""
     original_level: float
+    kept: Literal["off", "until_close", "days"]
+    """how long what is said is kept"""
+    kept_days: int
 
 
 class JoinAnswer(BaseModel):
@@ -129,6 +134,10 @@ class Desk:
     def member(self, request: Request, code: str, action: str, key: str) -> Member:
         address = self._admit(request, code, action)
         return self._guarded(address, lambda: self._hub.member(code, key))
+
+    def back(self, request: Request, code: str, key: str, who: dict[str, Any]) -> Member:
+        address = self._admit(request, code, "join")
+        return self._guarded(address, lambda: self._hub.readmit(code, key, **who))
 
     def _admit(self, request: Request, code: str, action: str) -> str:
         address = Access.address(request)
@@ -192,6 +201,8 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
             name=found.name,
             locked=found.locked,
             original_level=found.settings.original_level,
+            kept=found.kept.archive.policy.kept,
+            kept_days=found.kept.archive.policy.days,
             **phrasebook.lists(),
         )
 
@@ -201,6 +212,15 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         found = desk.room(request, code, "join")
         phrasebook.lists()
         member = found.join(**body.model_dump())
+        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
+
+    @router.post("/rooms/{code}/return")
+    async def back(code: Code, body: JoinBody, request: Request) -> JoinAnswer:
+        """Take one's seat again after the server forgot it: the same person, whatever link or
+        lock the room has by now. Bearer: the participant's key; the answer has a new one."""
+        key = Access.bearer(request, "member_key")
+        phrasebook.lists()
+        member = desk.back(request, code, key, body.model_dump())
         return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
 
     @router.post("/rooms/{code}/offer")

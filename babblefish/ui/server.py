@@ -30,6 +30,7 @@ from babblefish.settings import Settings
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.tls import Address, Certificates, local_addresses, local_names
+from babblefish.ui.transcripts import create_transcript_router
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
@@ -79,6 +80,7 @@ def create_app(
     app.state.hub = hub
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
+    app.include_router(create_transcript_router(hub, access))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
@@ -294,7 +296,8 @@ class Service:
         if self.app.state.failure is not None:
             self.server.should_exit = True
             return
-        room = self.app.state.hub.create(DEFAULT_ROOM)
+        hub = self.app.state.hub
+        room = next(iter(hub.rooms.values()), None) or hub.create(DEFAULT_ROOM)
         path = f"/r/{room.code}#t={room.token}"
         bases = base_urls(self.settings, self.certificates)
         print(f"Ready in {time.monotonic() - start:.0f} s.\n\nRoom “{room.name}”:")
@@ -302,6 +305,8 @@ class Service:
             print(f"  {base}{path}")
         with contextlib.suppress(UnicodeEncodeError):
             segno.make(bases[0] + path, error="l", micro=False).terminal(compact=True, border=2)
+        if len(hub.rooms) > 1:
+            print(f"{len(hub.rooms)} rooms are open: the host page shows them all.")
         if self.certificates is not None:
             print(f"Phones that warn about the connection: {bases[0]}/trust explains why.")
         elif not self.settings.public_url:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,19 +41,45 @@ def write(lines: Sequence[Line], path: Path, language: str | None = None) -> Non
     document = webvtt.WebVTT()
     vtt = path.suffix == ".vtt"
     for line in lines:
-        name = line.speaker if not vtt else html.escape(line.speaker, quote=False)
-        body = line.text(language)
-        # "-->" would start a new cue in either format
-        body = html.escape(body, quote=False) if vtt else body.replace("-->", "→")
-        name = name.replace("-->", "→")
+        text = f"{isolated(one_line(line.speaker))}: {isolated(one_line(line.text(language)))}"
+        end = max(line.end, line.start + 0.1)
         document.captions.append(
-            webvtt.Caption(_stamp(line.start), _stamp(max(line.end, line.start + 0.1)),
-                           " ".join(f"{name}: {body}".split()))
-        )  # fmt: skip
+            webvtt.Caption(stamp(line.start), stamp(end), (vtt_text if vtt else srt_text)(text))
+        )
     (document.save if vtt else document.save_as_srt)(str(path))
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float, comma: str = ".") -> str:
+    """``hh:mm:ss.mmm``"""
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{comma}{rest % 1000:03}"
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks, control characters and marks that turn the direction of
+    what stands around it."""
+    kept = (c for c in " ".join(text.split()) if unicodedata.category(c) not in ("Cc", "Cs"))
+    return _TURNS.sub("", "".join(kept)).strip()
+
+
+def isolated(text: str) -> str:
+    """``text`` such that, if any of it runs from right to left, it does not move its neighbours."""
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
+        return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+    return text
+
+
+def vtt_text(text: str) -> str:
+    """One line of a WebVTT cue: no tag, and no ``-->``, which would start a new cue."""
+    return html.escape(text, quote=False)
+
+
+def srt_text(text: str) -> str:
+    """One line of an SRT cue. The format knows no escapes, but players take tags, and codes that
+    begin with a backslash: their signs are replaced by ones that look alike."""
+    return text.replace("-->", "→").translate(_NO_TAGS)
+
+
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_NO_TAGS = str.maketrans({"<": "‹", ">": "›", "\\": "⧵"})

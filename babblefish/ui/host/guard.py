@@ -49,7 +49,9 @@ _GRADIO_PATHS = re.compile(
 """What the page needs of Gradio's routes. Uploads, file and proxy reads, the queue and its
 streams, the API documentation, calls by name, monitoring and its code editor are answered with
 404."""
-_OWN_PATHS = re.compile(r"/projector/\w+(/state)? | /trace\.(json|csv)", re.VERBOSE)
+_OWN_PATHS = re.compile(
+    r"/projector/\w+(/state)? | /trace\.(json|csv) | /transcripts/\w+(/file)?", re.VERBOSE
+)
 _OUTSIDE = re.compile(
     r"""<link\s+rel="preconnect"[^>]*>|<link\s+rel="manifest"[^>]*>"""
     r"""|<meta\s+(?:property="og:|name="twitter:)[^>]*>"""

@@ -16,7 +16,7 @@ import gradio as gr
 
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.settings import Settings
-from babblefish.ui.host import views
+from babblefish.ui.host import transcripts, views
 from babblefish.ui.host.links import Links
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class Desk:
         return self.hub.rooms.get(screen.selected)
 
     async def act(self, do: str, code: str, member: str, screen: Screen) -> None:
+        if do == "forget":
+            await self.hub.delete_transcript(code)
+            screen.say("The transcript is deleted.")
+            return
         room = self.room(code)
         match do:
             case "select":
@@ -121,6 +125,7 @@ class _Parts:
         links, room = self.desk.links, self.desk.current(screen)
         wanted = {
             "list": {"value": views.room_list(self.desk.hub.rooms, screen.selected)},
+            "kept": {"value": transcripts.closed_rooms(self.desk.hub.closed_rooms)},
             "notice": {"value": screen.notice},
             "panel": {"visible": room is not None},
             "welcome": {"visible": room is None},
@@ -138,6 +143,7 @@ class _Parts:
             "original": {"value": round(room.settings.original_level * 100)},
             "lag": {"value": room.settings.lag_budget},
             "partial": {"value": room.settings.partial_captions},
+            **transcripts.update(room, self.desk.hub.storage is not None),
         }  # fmt: skip
 
     def changes(self, screen: Screen) -> dict[Any, Any]:
@@ -185,6 +191,7 @@ def _new_room(parts: _Parts) -> tuple[gr.Textbox, gr.Radio | None, gr.Button]:
             choices = [(key.replace("_", " ").capitalize(), key) for key in PRESETS]
             preset = gr.Radio(choices, value=choices[0][1], label="Made for")
         create = gr.Button("Create room", variant="primary", elem_id="bf-create")
+    parts.components["kept"] = gr.HTML(padding=False)
     return name, preset, create
 
 
@@ -210,6 +217,7 @@ def _room_panel(parts: _Parts) -> None:
                 shown["people"] = gr.HTML(padding=False)
                 with gr.Accordion("Settings of this room", open=False, elem_classes="bf-settings"):
                     _room_settings(shown)
+                transcripts.create_controls(shown)
 
 
 def _room_settings(shown: dict[str, Any]) -> None:
@@ -289,6 +297,9 @@ def _wire_settings(parts: _Parts, screen: gr.State) -> None:
         "lag": lambda room, value: room.set(lag_budget=float(value)),
         "partial": lambda room, value: room.set(partial_captions=bool(value)),
         "address": lambda room, value: desk.links.choose(room.code, value),
+        "retention": lambda room, value: desk.hub.keep_transcript(
+            room.code, transcripts.chosen(value)
+        ),
     }
     for part, change in changes.items():
         component = shown[part]

@@ -45,12 +45,14 @@ def people(number: int) -> str:
 
 
 def button(
-    label: str, do: str, room: Room, *, member: str = "", kind: str = "", confirm: str = "",
+    label: str, do: str, room: Room | str, *, member: str = "", kind: str = "", confirm: str = "",
     detail: str = "", aria: str = "",
 ) -> str:  # fmt: skip
-    """A button of the page. ``confirm``: a question to ask first, ``detail``: its consequence."""
+    """A button of the page. ``room``: it or its code. ``confirm``: a question to ask first,
+    ``detail``: its consequence."""
+    code = room if isinstance(room, str) else room.code
     attributes = {
-        "data-do": do, "data-room": room.code, "data-member": member, "data-confirm": confirm,
+        "data-do": do, "data-room": code, "data-member": member, "data-confirm": confirm,
         "data-detail": detail, "aria-label": aria,
     }  # fmt: skip
     given = "".join(f' {name}="{esc(value)}"' for name, value in attributes.items() if value)
