@@ -18,9 +18,11 @@ from babblefish.settings import Settings
 from babblefish.storage.records import Retention, StoredRoom
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
+from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
 from rooms.member import Member
 from rooms.people import People
+from rooms.profiles import Profiles
 from rooms.room import Room, RoomSettings
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class Hub:
         self.storage = storage
         self.people = People(storage)
         """see ``refresh_people``"""
+        self.profiles = Profiles(self, engine)
+        self.enrolments = Enrolments(self, engine)
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
@@ -62,14 +66,17 @@ class Hub:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
+        self.enrolments.close()
         if self.storage is None or self._keeper is None:
             for code in list(self.rooms):
                 await self.close_room(code)
+            await self.profiles.close()
             return
         await self._keeper.close()
         for room in self.rooms.values():
             await room.suspend()
         self.rooms.clear()
+        await self.profiles.close()
         await self.storage.close()
 
     async def refresh_people(self) -> None:
@@ -108,6 +115,7 @@ class Hub:
             name, self._engine, base, kept, max_members=self._settings.max_members,
             clock=self._clock,
         )  # fmt: skip
+        room.on_voice = self.profiles.voice_found
         self.rooms[room.code] = room
         return room
 

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from babblefish.errors import RoomError, TransportError
 from babblefish.settings import Settings
+from babblefish.ui import recordings
 
 access_log = logging.getLogger("babblefish.access")
 
@@ -76,6 +77,9 @@ class Access:
             "leave": parse("120/minute"),
             "lines": parse("240/minute"),
             "transcript": parse("30/minute"),
+            "voice": parse("240/minute"),
+            "take": parse("60/minute"),
+            "sample": parse("60/minute"),
             "guess": parse("30/minute"),
         }
 
@@ -165,6 +169,7 @@ class Guard:
                 await send_error(send, 429, error)
                 return
         limit = API_BODY_BYTES if api else OTHER_BODY_BYTES
+        limit = recordings.MOST_BYTES if recordings.PATHS.fullmatch(scope["path"]) else limit
         if "transfer-encoding" in headers:
             error = TransportError("no_length", "Send the request with its Content-Length.")
             await send_error(send, 411, error)
