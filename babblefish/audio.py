@@ -5,6 +5,9 @@ Arrays in, arrays out; no files, devices or models. Shapes are (n,) mono unless 
 
 from __future__ import annotations
 
+import io
+import wave
+
 import numpy as np
 import soxr
 
@@ -83,3 +86,14 @@ def check_speech(samples: np.ndarray, error: type[BabbleFishError] = AudioError)
     if not np.isfinite(samples).all():
         raise error("bad_audio", "The audio holds NaN or infinite samples.")
     return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def wav_file(samples: np.ndarray, rate: int) -> bytes:
+    """float32 (n,) → a mono 16-bit WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(to_int16(samples).tobytes())
+    return file.getvalue()

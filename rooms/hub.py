@@ -16,8 +16,10 @@ from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
+from rooms.enrolment import Enrolments
 from rooms.member import Member
 from rooms.people import People
+from rooms.profiles import Profiles
 from rooms.room import Room, RoomSettings
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ class Hub:
         self.storage = storage
         self.people = People(storage)
         """see ``refresh_people``"""
+        self.profiles = Profiles(self, engine)
+        self.enrolments = Enrolments(self, engine)
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock = settings, engine, clock
         self._sweeper: asyncio.Task | None = None
@@ -53,6 +57,8 @@ class Hub:
                 await self._sweeper
         for code in list(self.rooms):
             await self.close_room(code)
+        self.enrolments.close()
+        await self.profiles.close()
         if self.storage is not None:
             await self.storage.close()
 
@@ -76,6 +82,7 @@ class Hub:
             name, self._engine, base, max_members=self._settings.max_members,
             token_seconds=self._settings.token_hours * 3600, clock=self._clock,
         )  # fmt: skip
+        room.on_voice = self.profiles.voice_found
         self.rooms[room.code] = room
         return room
 

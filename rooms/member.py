@@ -57,6 +57,10 @@ class Member:
         """secret: whoever has it is this member"""
         self.name, self.speaks, self.hears, self.color = name, speaks, hears, color
         self.microphone = microphone
+        self.speaker: str | None = None
+        """id of the known person whose phone it is: they enrolled on it, or showed their key"""
+        self.chosen_voice = "closest"
+        """see ``voice_choice``"""
         self.heard_language = speaks
         """language last spoken, for telling who understands the original"""
         self.first_seq = room.last_seq

@@ -18,6 +18,7 @@ import numpy as np
 
 from babblefish.engine.engine import Engine
 from babblefish.engine.pitch import Pitch
+from babblefish.engine.voice_matching import Person as VoicedPerson
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import direction, normalise
@@ -81,6 +82,8 @@ class Room:
         self._max_members, self._token_seconds = max_members, token_seconds
         self._captions = CaptionLog()
         self._voices = VoiceBook()
+        self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
+        """told which voice a member was given in which language"""
         self._publications: dict[str, Publication] = {}
         self._met: tuple[frozenset[str], frozenset[str]] | None = None
         """languages (spoken, heard) that the engine was told of"""
@@ -267,9 +270,21 @@ class Room:
         if member in self.members:
             self._voices.hear(member, pitch)
 
+    def describe(self, member: Member, person: VoicedPerson) -> None:
+        """By what to choose a member's voice, from now on."""
+        self._voices.describe(member.id, person)
+
+    def voice_of(self, member: Member, language: str) -> str | None:
+        """With what a member's words are spoken in a language; None: they are not."""
+        return self._voice(member.id, language)
+
     def _voice(self, member: str, language: str) -> str | None:
-        names = self.engine.voices(language)
-        return self._voices.assign(member, language, names) if names else None
+        if not (names := self.engine.voices(language)):
+            return None
+        voice = self._voices.assign(member, language, names)
+        if member in self.members:
+            self.on_voice(self.members[member], language, voice)
+        return voice
 
     def pace(self, utterance: str, language: str) -> float | None:
         """The slowest listener decides, so that all of a language get the same sound."""

@@ -27,6 +27,8 @@ class ConsentText:
     """that recordings are kept, with their text and language"""
     label: str
     """what the voiceprint is for, and that it grants nothing"""
+    meetings: str
+    """that what is said in meetings may be recorded too, where that was agreed to"""
     own_voice: str
     """what the recordings are for, and that the voice made of them is marked"""
     deletion: str
@@ -42,9 +44,18 @@ class ConsentText:
     def statements(self) -> tuple[str, ...]:
         """In the order in which they are read."""
         return (
-            self.voiceprint, self.clips, self.label, self.own_voice, self.deletion, self.storage,
-            self.voluntary,
+            self.voiceprint, self.label, self.clips, self.own_voice, self.meetings, self.deletion,
+            self.storage, self.voluntary,
         )  # fmt: skip
+
+    @property
+    def purposes(self) -> dict[str, list[str]]:
+        """What can be agreed to → the statements that are about it."""
+        return {
+            "voiceprint": [self.voiceprint, self.label],
+            "cloning": [self.clips, self.own_voice],
+            "passive_collection": [self.meetings],
+        }
 
     @property
     def wording(self) -> str:

@@ -71,26 +71,43 @@ def add_clip(database: Database, now: float, speaker: str, new: NewClip, actor: 
     _check(new)
     with database.begin(write=False) as connection:
         consents.require(connection, speaker, new.purpose, new.source)
+    made = write_clip(database, now, speaker, new)
+    try:
+        with database.begin() as connection:
+            insert_clip(connection, made, actor)
+    except BaseException:
+        discard(database, [made])
+        raise
+    return made
+
+
+def write_clip(database: Database, now: float, speaker: str, new: NewClip) -> Clip:
+    """The file of a clip, without its row. Raises StorageError("bad_value") and OSError."""
+    _check(new)
     name = files.write_new(database.clips, new.audio, new.suffix)
-    made = Clip(
+    return Clip(
         secrets.token_hex(8), speaker, name, new.seconds, new.text, new.language, new.source,
         new.purpose, dict(new.quality), hashlib.sha256(new.audio).hexdigest(), len(new.audio), now,
     )  # fmt: skip
-    try:
-        with database.begin() as connection:
-            connection.execute(
-                insert(clips).values(
-                    id=made.id, speaker=speaker, file=name, seconds=made.seconds, text=made.text,
-                    language=made.language, source=made.source, purpose=made.purpose,
-                    quality=made.quality, sha256=made.sha256, size=made.size, made=now,
-                )
-            )  # fmt: skip
-            audit.note(connection, now, actor, "clip_added", speaker)
-    except BaseException:
+
+
+def insert_clip(connection: Connection, made: Clip, actor: Actor) -> None:
+    """The row of a clip whose file is written."""
+    connection.execute(
+        insert(clips).values(
+            id=made.id, speaker=made.speaker, file=made.file, seconds=made.seconds, text=made.text,
+            language=made.language, source=made.source, purpose=made.purpose,
+            quality=made.quality, sha256=made.sha256, size=made.size, made=made.made,
+        )
+    )  # fmt: skip
+    audit.note(connection, made.made, actor, "clip_added", made.speaker)
+
+
+def discard(database: Database, made: Sequence[Clip]) -> None:
+    """Files of clips that got no row."""
+    for clip in made:
         with contextlib.suppress(OSError):
-            (database.clips / name).unlink()
-        raise
-    return made
+            (database.clips / clip.file).unlink()
 
 
 def list_clips(connection: Connection, speaker: str, purpose: Purpose | None) -> list[Clip]:

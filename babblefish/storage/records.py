@@ -33,7 +33,7 @@ class Speaker:
     id: str
     name: str
     voice: str
-    """"closest", "neutral", or the name of the voice that the person chose"""
+    """"closest", "neutral", or the voices that the person chose: "en:af_heart fr:ff_siwis" """
     voices: Mapping[str, str]
     """language → voice that was found closest, kept so that it is the same in every meeting"""
     color: int
@@ -93,6 +93,32 @@ class NewClip:
     quality: Mapping[str, float] = field(default_factory=dict)
     """figures by name, such as {"snr_db": 31.0}"""
     suffix: str = ".wav"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewEmbedding:
+    encoder: str
+    vector: np.ndarray
+    """(n,) finite"""
+    seconds: float
+    """of speech"""
+    source: Source = "enrolment"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewEnrolment:
+    """Everything that is kept when somebody has recorded their voice: all of it or nothing."""
+
+    forms: tuple[ConsentForm, ...]
+    embeddings: tuple[NewEmbedding, ...] = ()
+    clips: tuple[NewClip, ...] = ()
+    name: str = ""
+    color: int = 0
+    voice: str = "closest"
+    speaker: str | None = None
+    """somebody who is stored already, and keeps name, color and voice; None: somebody new"""
+    replace: bool = False
+    """of somebody stored: what they recorded before on purpose goes"""
 
 
 @dataclass(frozen=True, slots=True)

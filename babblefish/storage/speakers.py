@@ -20,10 +20,11 @@ Spoken = Literal["delete", "anonymise"]
 
 
 def add(
-    connection: Connection, now: float, name: str, voice: str, color: int, actor: Actor
-) -> Speaker:
+    connection: Connection, now: float, name: str, voice: str, color: int, actor: Actor,
+    id_: str = "",
+) -> Speaker:  # fmt: skip
     """Raises StorageError("bad_value") without a name."""
-    speaker = Speaker(secrets.token_hex(8), _checked(name), voice, {}, color, now)
+    speaker = Speaker(id_ or secrets.token_hex(8), _checked(name), voice, {}, color, now)
     connection.execute(
         insert(table).values(
             id=speaker.id, name=speaker.name, voice=voice, voices={}, color=color, created=now

@@ -23,7 +23,15 @@ import numpy as np
 from sqlalchemy import Connection
 
 from babblefish.errors import StorageError
-from babblefish.storage import audit, consents, material, rooms, speakers, transcripts
+from babblefish.storage import (
+    audit,
+    consents,
+    enrolment,
+    material,
+    rooms,
+    speakers,
+    transcripts,
+)
 from babblefish.storage.database import Database
 from babblefish.storage.keeper import KEEP_ASIDE_DAYS, Keeper
 from babblefish.storage.outbox import Outbox
@@ -35,6 +43,7 @@ from babblefish.storage.records import (
     ConsentForm,
     Embedding,
     NewClip,
+    NewEnrolment,
     Purpose,
     Source,
     Speaker,
@@ -159,6 +168,11 @@ class Storage:
                 speakers.add, now=self._clock(), name=name, voice=voice, color=color, actor=actor
             )
         )
+
+    async def enrol(self, new: NewEnrolment, actor: Actor = "admin") -> Speaker:
+        """A person with consents, voiceprints and clips: all of it, or nothing whatever happens.
+        Raises StorageError("not_found" | "consent" | "bad_value")."""
+        return await self._call(partial(enrolment.keep, now=self._clock(), new=new, actor=actor))
 
     async def speakers(self) -> list[Speaker]:
         return await self._read(speakers.everybody)

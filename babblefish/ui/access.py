@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from babblefish.errors import RoomError, TransportError
 from babblefish.settings import Settings
+from babblefish.ui import recordings
 
 access_log = logging.getLogger("babblefish.access")
 
@@ -74,6 +75,9 @@ class Access:
             "join": parse("40/minute"),
             "offer": RateLimitItemPerMinute(settings.offers_per_minute),
             "leave": parse("120/minute"),
+            "voice": parse("240/minute"),
+            "take": parse("60/minute"),
+            "sample": parse("60/minute"),
             "guess": parse("30/minute"),
         }
 
@@ -163,6 +167,7 @@ class Guard:
                 await send_error(send, 429, error)
                 return
         limit = API_BODY_BYTES if api else OTHER_BODY_BYTES
+        limit = recordings.MOST_BYTES if recordings.PATHS.fullmatch(scope["path"]) else limit
         if "transfer-encoding" in headers:
             error = TransportError("no_length", "Send the request with its Content-Length.")
             await send_error(send, 411, error)

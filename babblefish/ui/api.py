@@ -35,6 +35,22 @@ STATUS = {
     "room_locked": 403,
     "room_full": 409,
     "too_many_rooms": 409,
+    "not_enrolled": 404,
+    "not_found": 404,
+    "enrolment": 404,
+    "take": 404,
+    "unknown_person": 404,
+    "incomplete": 409,
+    "consent": 422,
+    "nothing_chosen": 422,
+    "voice": 422,
+    "bad_value": 422,
+    "too_long": 413,
+    "file_unreadable": 415,
+    "too_slow": 408,
+    "broken_off": 400,
+    "too_many_enrolments": 503,
+    "busy": 503,
     "too_large": 413,
     "bad_input": 422,
     "bad_name": 422,
@@ -47,7 +63,9 @@ STATUS = {
     "closing": 503,
     "starting": 503,
 }
-"""HTTP status of each error code; anything else is 500"""
+"""HTTP status of each error code"""
+STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
+"""of the other codes, by where they come from; anything else is 500"""
 
 Code = Annotated[str, Field(max_length=32)]
 
@@ -61,6 +79,8 @@ class JoinBody(Body):
     speaks: str = Field("auto", max_length=35)
     hears: str = Field(max_length=35)
     microphone: bool = True
+    profile: str = Field("", max_length=200)
+    """what a phone got when its owner enrolled; any other is ignored"""
 
 
 class OfferBody(Body):
@@ -200,7 +220,9 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         """Take a seat. Bearer: the room's token. The answer's key is this participant's own."""
         found = desk.room(request, code, "join")
         phrasebook.lists()
-        member = found.join(**body.model_dump())
+        member = found.join(**body.model_dump(exclude={"profile"}))
+        if body.profile:
+            hub.profiles.seat(member, hub.profiles.recognise(body.profile))
         return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
 
     @router.post("/rooms/{code}/offer")
@@ -233,7 +255,7 @@ def error_answer(error: BabbleFishError) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, RateLimited):
         headers["Retry-After"] = str(error.retry_after)
-    if (status := STATUS.get(error.code, 500)) == 401:
+    if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": {"code": error.code, "message": error.message}}
     return JSONResponse(body, status_code=status, headers=headers)

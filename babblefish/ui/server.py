@@ -30,6 +30,7 @@ from babblefish.settings import Settings
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.tls import Address, Certificates, local_addresses, local_names
+from babblefish.ui.voices_api import create_voices_router
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
@@ -79,6 +80,7 @@ def create_app(
     app.state.hub = hub
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
+    app.include_router(create_voices_router(hub, engine, access))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
