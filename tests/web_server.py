@@ -41,6 +41,7 @@ from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.keeping import Kept
+from tests.voice_script import VoiceScript, add_voice_routes
 
 FRAME = 960
 _TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME) / 48000)).astype(np.int16)
@@ -259,6 +260,8 @@ class WebServer(AbstractContextManager):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.hub, self.engine = ScriptedHub(), ScriptedEngine()
+        self.voices: dict[str, VoiceScript] = {}
+        """participant's key → what the server knows of their voice"""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
         self._started = threading.Event()
@@ -280,6 +283,7 @@ class WebServer(AbstractContextManager):
         certificates = Certificates(self._directory / "tls")
         certificates.refresh(["localhost"], [])
         app = create_app(settings, self.hub, self.engine, None, certificates)
+        add_voice_routes(app, self.voices)
         self.app = app
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none")
         self._server = uvicorn.Server(config)
