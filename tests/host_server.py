@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from babblefish.settings import Settings
+from babblefish.storage.storage import Storage
 from babblefish.ui.admin import mount_admin
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
@@ -22,7 +23,9 @@ from tests.fakes_hub import QuietEngine
 class HostServer:
     """``codes``: every admin code that the terminal would have shown."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, keeps: bool = False, **settings: Any) -> None:
+        """keeps: whether rooms and transcripts are stored; then ``data_dir`` has to be given."""
+        self._keeps = keeps
         self.codes: list[str] = []
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
@@ -43,7 +46,8 @@ class HostServer:
 
     async def _serve(self) -> None:
         engine = QuietEngine()
-        self.hub = Hub(self.settings, engine)
+        storage = Storage(self.settings.data_dir) if self._keeps else None
+        self.hub = Hub(self.settings, engine, storage)
         self.app = create_app(
             self.settings, self.hub, engine,
             lambda app: mount_admin(app, self.settings, self.hub, engine, self.codes.append),

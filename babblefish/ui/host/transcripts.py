@@ -93,12 +93,13 @@ def closed_rooms(rooms: tuple[StoredRoom, ...]) -> str:
             detail="Everything said in it is deleted for good.",
         )  # fmt: skip
         items.append(
-            f'<li><div class="bf-who"><span class="bf-name" dir="auto">{esc(room.name)}</span>'
-            f'<span class="bf-muted">closed {when}</span></div>{_links(room.code)}{delete}</li>'
+            f'<li><span class="bf-name" dir="auto">{esc(room.name)}</span>'
+            f'<span class="bf-muted">closed {when}</span>'
+            f'<div class="bf-actions">{_links(room.code)}{delete}</div></li>'
         )
     return (
         '<section class="bf-card"><h3>Kept transcripts</h3>'
-        f'<ul class="bf-people">{"".join(items)}</ul></section>'
+        f'<ul class="bf-kept">{"".join(items)}</ul></section>'
     )
 
 
@@ -192,7 +193,7 @@ def _downloads(code: str, words: str, entries: list[TranscriptEntry]) -> str:
 
 def _line(entry: TranscriptEntry) -> str:
     said = entry.spoken
-    clock = time.strftime("%H:%M:%S", time.localtime(said.start))
+    clock = time.strftime("%d %b, %H:%M:%S", time.localtime(said.start))
     translations = "".join(
         f'<p class="translation"><span class="language">{esc(english_name(t.language))}</span> '
         f"{_words(t.language, t.text)}{_marks(t.synthetic, t.quality)}</p>"

@@ -1,6 +1,7 @@
 // The server's HTTP routes. Every failure is an ApiError with the server's stable code.
 
 const TIMEOUT_MS = 12000;
+const FILE_TIMEOUT_MS = 120000;
 
 export class ApiError extends Error {
   constructor(code, message, status = 0, retryAfter = 0) {
@@ -52,15 +53,39 @@ async function read(answer) {
   );
 }
 
+/** A file of the server, as {name, content}. */
+async function file(path, bearer) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      headers: { Authorization: `Bearer ${bearer}` },
+      cache: "no-store",
+      redirect: "error",
+      signal: AbortSignal.timeout(FILE_TIMEOUT_MS),
+    });
+    if (!answer.ok) await read(answer);
+    const name = /filename="([\w.-]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1];
+    return { name: name ?? "babblefish", content: await answer.blob() };
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError("unreachable", "The server does not answer.");
+  }
+}
+
 const room = (code) => `/api/rooms/${encodeURIComponent(code)}`;
 
 export const api = {
   room: (code, token) => request(room(code), { bearer: token }),
   join: (code, token, body) => request(`${room(code)}/join`, { method: "POST", bearer: token, body }),
+  /** Back to one's own seat, after the server forgot it. */
+  back: (code, key, body) => request(`${room(code)}/return`, { method: "POST", bearer: key, body }),
   offer: (code, key, sdp) =>
     request(`${room(code)}/offer`, { method: "POST", bearer: key, body: { type: "offer", sdp } }),
   leave: (code, key) =>
     request(`${room(code)}/leave`, { method: "POST", bearer: key, keepalive: true }),
+  lines: (code, key, query) =>
+    request(`${room(code)}/transcript/lines?${new URLSearchParams(query)}`, { bearer: key }),
+  transcript: (code, key, query) => file(`${room(code)}/transcript?${new URLSearchParams(query)}`, key),
   /** Whether this server has the page: only one with its own certificate explains it. */
   exists: (path) => fetch(path).then((answer) => answer.ok, () => false),
 };

@@ -10,8 +10,8 @@ const GATHERING_MS = 1000;
 const OPENING_MS = 12000;
 const PING_MS = 2000;
 const SILENCE_MS = 6500;
-const PAUSES_S = [0.5, 1, 2, 4, 8, 15];
-const FATAL = new Set(["member_key", "room_token"]);
+const PAUSES_S = [0.5, 1, 2, 4, 6];
+const FATAL = new Set(["member_key", "room_token", "seat"]);
 
 export class Call {
   /**

@@ -7,6 +7,7 @@ import {
 } from "./languages.js";
 import { Meter, Mic, MicError, platform } from "./mic.js";
 import { t } from "./strings.js";
+import { keptWords } from "./transcript.js";
 
 const HEARD_LEVEL = 0.3;
 const QUIET_AFTER_MS = 7000;
@@ -47,6 +48,7 @@ export class JoinForm {
     const speaks = suggested.speaks ?? remembered.get("babblefish.speaks") ?? wish.speaks;
     this.wish = hears === wish.hears ? wish.wish : null;
     $("join-room").textContent = info.name;
+    $("join-kept").textContent = keptWords({ kept: info.kept, days: info.kept_days });
     $("name").value = suggested.name ?? remembered.get("babblefish.name") ?? "";
     fillHears($("hears"), info, hears);
     fillSpeaks($("speaks"), info, speaks, $("hears").value);

@@ -124,11 +124,13 @@ function enter() {
   room.start();
 }
 
-/** The server no longer knows this seat (it was away for long): take a new one. */
-async function rejoin() {
+/** The server has forgotten who sits here (one of the two was away): take the same seat again,
+ *  or, where that is no longer possible, a new one. */
+async function rejoin(refusal) {
   const { name, speaks, hears, microphone } = seat;
+  const who = { name, speaks, hears, microphone };
   try {
-    const given = await api.join(code, seat.token, { name, speaks, hears, microphone });
+    const given = refusal.code === "seat" ? await comeBack(who) : await api.join(code, seat.token, who);
     remember({ key: given.key, member: given.member });
     return given;
   } catch (error) {
@@ -139,6 +141,15 @@ async function rejoin() {
       return null;
     }
     throw error;
+  }
+}
+
+async function comeBack(who) {
+  try {
+    return await api.back(code, seat.key, who);
+  } catch (error) {
+    if (error.code !== "member_key") throw error;
+    return api.join(code, seat.token, who);
   }
 }
 

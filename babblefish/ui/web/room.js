@@ -13,6 +13,7 @@ import { silentTrack } from "./sound.js";
 import { banner, toast } from "./states.js";
 import { explain, t } from "./strings.js";
 import { Talk } from "./talk.js";
+import { Transcript } from "./transcript.js";
 import { MyVoice } from "./voice.js";
 import { VoiceApi } from "./voice-api.js";
 import { keepAwake } from "./wake.js";
@@ -47,12 +48,14 @@ export class Room {
         this.hint();
       },
     });
+    this.transcript = new Transcript(this.code, this.info, this.seat);
     $("leave").onclick = () => this.leave();
     this.handlers = {
       welcome: (event) => this.welcome(event),
       roster: (event) => this.people(event),
       speaking: (event) => this.roster.speak(event.member, event.active),
-      caption: (event) => captions.caption(event),
+      transcript_policy: (event) => this.transcript.policy(event),
+      caption: (event) => this.caption(event),
       retract: (event) => captions.retract(event.utterance),
       voicing: (event) => captions.voicing(event.utterance, event.state),
       lag: (event) => this.lag(event.seconds),
@@ -75,6 +78,7 @@ export class Room {
     this.meter.stop();
     this.settings.close();
     this.voice.stop();
+    this.transcript.close();
     talk.set({ has: false });
     keepAwake(false);
     banner(null);
@@ -87,19 +91,19 @@ export class Room {
       state: (name, detail) => this.linkChanged(name, detail),
       event: (event) => this.handlers[event.type]?.(event),
       stream: (stream) => this.speaker.hear(stream),
-      refused: () => this.reseat(),
+      refused: (error) => this.reseat(error),
       after: () => captions.lastSeq,
     });
     this.call.start();
   }
 
-  /** The seat expired while the phone was away: a new one, and the captions stay. */
-  async reseat() {
+  /** The server has forgotten this seat: back to it, and the captions stay. */
+  async reseat(refusal) {
     banner(t("link.lost"), { text: t("link.retrying") });
     try {
-      if (await this.rejoin()) this.connect();
+      if (await this.rejoin(refusal)) this.connect();
     } catch (error) {
-      setTimeout(() => this.reseat(), (error.retryAfter || 3) * 1000);
+      setTimeout(() => this.reseat(refusal), (error.retryAfter || 3) * 1000);
     }
   }
 
@@ -132,6 +136,11 @@ export class Room {
   people(event) {
     this.roster.update(event.people, this.seat.member);
     show($("room-locked"), event.locked);
+  }
+
+  caption(event) {
+    captions.caption(event);
+    if (event.final) this.transcript.said();
   }
 
   lag(seconds) {
