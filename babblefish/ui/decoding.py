@@ -53,10 +53,25 @@ def decode(data: bytes, rate: int, most_seconds: float) -> np.ndarray:
         declared = _declared_seconds(container, stream)
         _check(stream, declared, most_seconds)
         samples = _samples(container, stream, rate, most_seconds)
-    if container.format.name in _EXACT and declared is not None:
-        if len(samples) / rate < declared - _MISSING_S:
-            raise AudioError("truncated", "This file was cut off. Send the whole one.")
+        exact = declared is not None and container.format.name in _EXACT
+    missing = declared - len(samples) / rate if exact and declared is not None else 0.0
+    if missing > _MISSING_S or _lacks_bytes(data):
+        raise AudioError("truncated", "This file was cut off. Send the whole one.")
     return samples
+
+
+def _lacks_bytes(data: bytes) -> bool:
+    """Whether a WAV file ends before it says it does; ffmpeg takes what is there."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return False
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at : at + 4] == b"data":
+            streamed = size in (0, 0x7FFFFFFF, 0xFFFFFFFF)
+            return not streamed and at + 8 + size > len(data)
+        at += 8 + size + size % 2
+    return True
 
 
 def _declared_seconds(container: Any, stream: Any) -> float | None:
@@ -115,7 +130,7 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
-        samples = samples.astype(np.int16) * 256 - 32768
+        samples = (samples.astype(np.int16) - 128) * 256
     if np.issubdtype(samples.dtype, np.floating):
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) > _LOUDEST:
             raise AudioError(

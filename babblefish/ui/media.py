@@ -105,5 +105,5 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
-        samples = samples.astype(np.int16) * 256 - 32768
+        samples = (samples.astype(np.int16) - 128) * 256
     return np.nan_to_num(to_float32(samples)).clip(-1.0, 1.0)
