@@ -1,4 +1,4 @@
-""""My voice" on the phone page, in a real browser: from consent to deletion."""
+""" "My voice" on the phone page, in a real browser: from consent to deletion."""
 # ruff: noqa: F401, F811  (fixtures are imported by name)
 
 from __future__ import annotations
@@ -144,10 +144,10 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
 
     voice.heading("Does that sound like you?")
     voice.press("Listen: Sentence 2")
-    voice.page.wait_for_function("document.getElementById('voice-audio').currentTime > 0")
+    voice.phone.until("document.getElementById('voice-audio').currentTime > 0")
     assert voice.page.evaluate("document.getElementById('sound').muted"), "the room is silent"
-    voice.page.wait_for_function("document.getElementById('voice-audio').ended === true")
-    voice.page.wait_for_function("() => !document.getElementById('sound').muted")
+    voice.phone.until("document.getElementById('voice-audio').ended === true")
+    voice.phone.until("!document.getElementById('sound').muted")
     voice.press("Save").heading("Your voice is known here")
     voice.says("From now on you are recognised")
     assert voice.page.inner_text(".voice-standing strong") == "Voice 70 %: 14 of 20 s"
@@ -156,7 +156,7 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
     voice.page.check("input[name=voice-kind][value=chosen]")
     assert voice.page.input_value("#voice-language") == "fr", "the language that others hear"
     voice.press("Listen: Voice 2")
-    voice.page.wait_for_function("document.getElementById('voice-audio').currentTime > 0")
+    voice.phone.until("document.getElementById('voice-audio').currentTime > 0")
     voice.press("Listen: Voice 2")
     voice.page.check("input[name=voice-name][value=fr_2]")
     voice.says("Your voice is chosen.")
@@ -220,7 +220,7 @@ def test_who_was_muted_is_muted_again_and_who_listens_only_has_no_microphone(
     voice.record().says("That sounds good.")
     assert voice.page.evaluate("window.opened") == 1
     voice.page.keyboard.press("Escape")
-    voice.page.wait_for_function("window.opened === 0")
+    voice.phone.until("window.opened === 0")
     assert listener.member.heard_peak < 100
     assert "Listening only" in listener.page.inner_text("#talk")
 
@@ -283,12 +283,30 @@ def test_troubles_are_told_in_words_and_nothing_is_lost(phone: OpenPhone) -> Non
     voice.heading("Sentence 1 of 3")
     voice.script.failure = (503, "worker_hung")
     voice.record().says("The server is busy.")
-    assert voice.page.inner_text("#voice .voice-heading") == "Sentence 1 of 3"
-    voice.record().says("That sounds good.")
-    voice.script.failure = (500, "full")
+    assert voice.script.takes == {}
+    voice.press("Send it again").says("That sounds good.")
+    assert list(voice.script.takes) == ["1"], "the same recording, not a new one"
     for _ in range(2):
-        voice.press("Next").record()
-        voice.says("")
+        voice.press("Next").record().says("That sounds good.")
+    voice.press("Next").heading("Does that sound like you?")
+    voice.script.failure = (500, "full")
+    voice.press("Save").says("The server cannot store or delete anything")
+    voice.script.failure = (404, "enrolment")
+    voice.press("Save").says("Please start again.")
+    voice.press("Save").heading("Your voice is known here")
+    voice.press("Delete everything")
+    voice.phone.page.route("**/voice", lambda route: route.abort())
+    voice.press("Delete for good").says("The server does not answer")
+    assert voice.page.evaluate("JSON.parse(localStorage['babblefish.profile'])") == "s1.key"
+    voice.phone.page.unroute_all()
+
+
+def test_a_phone_is_known_again_in_the_next_meeting(phone: OpenPhone) -> None:
+    dan = phone()
+    dan.page.add_init_script("localStorage['babblefish.profile'] = '\"s1.key\"'")
+    dan.join()
+    assert dan.member.profile == "s1.key"
+    assert phone().join().member.profile == ""
 
 
 def test_a_ring_shows_how_much_of_the_voice_there_is(phone: OpenPhone) -> None:
@@ -375,7 +393,6 @@ def test_pictures(look, phone: OpenPhone) -> None:
 def test_twice_as_large_a_text_fits_a_small_phone(phone: OpenPhone, locale: str) -> None:
     voice = joined(phone, size=(360, 640), locale=locale)
     dan = voice.phone
-    voice.page.add_style_tag(content="") if False else None
     voice.page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
     voice.page.evaluate("document.getElementById('open-voice').click()")
     voice.page.wait_for_selector("#voice .voice-heading")

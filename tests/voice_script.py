@@ -26,9 +26,11 @@ class VoiceScript:
     """What the server knows of the one participant's voice, and what was asked of it."""
 
     def __init__(self) -> None:
-        self.keeps, self.enrolled, self.agreed = True, False, []
+        self.keeps, self.enrolled = True, False
+        self.agreed: list[str] = []
         self.seconds, self.samples, self.clips = 0.0, 0, 0
-        self.choice, self.chosen = "closest", {}
+        self.choice = "closest"
+        self.chosen: dict[str, str] = {}
         self.takes: dict[str, bytes] = {}
         self.purposes: list[str] | None = None
         """of the enrolment that is going on"""
@@ -91,7 +93,9 @@ class VoiceScript:
         return self.state()
 
     def delete(self) -> None:
-        self.__init__()
+        self.enrolled, self.agreed = False, []
+        self.seconds, self.samples, self.clips = 0.0, 0, 0
+        self.choice, self.chosen = "closest", {}
 
 
 def add_voice_routes(app: FastAPI, voices: dict[str, VoiceScript]) -> None:

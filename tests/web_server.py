@@ -143,6 +143,7 @@ class ScriptedMember:
         self.color = len(room.members) % 12
         self.link: ScriptedLink | None = None
         self.links = 0
+        self.profile = ""
         self.heard_peak = 0
         self.events: list[ClientEvent] = []
 
@@ -218,9 +219,20 @@ class ScriptedRoom:
         self.send(caption)
 
 
+class ScriptedProfiles:
+    """Believes every key."""
+
+    def recognise(self, key: str) -> str:
+        return key
+
+    def seat(self, member: ScriptedMember, speaker: str) -> None:
+        member.profile = speaker
+
+
 class ScriptedHub:
     def __init__(self) -> None:
         self.rooms: dict[str, ScriptedRoom] = {}
+        self.profiles = ScriptedProfiles()
 
     async def start(self) -> None:
         pass

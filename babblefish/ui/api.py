@@ -212,6 +212,11 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
     desk = Desk(hub, access)
     phrasebook = Phrasebook(engine)
 
+    def seated(member: Member, profile: str) -> JoinAnswer:
+        if profile:
+            hub.profiles.seat(member, hub.profiles.recognise(profile))
+        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
+
     @router.get("/rooms/{code}")
     async def room(code: Code, request: Request) -> RoomAnswer:
         """The room and its languages. Bearer: the room's token."""
@@ -231,10 +236,7 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         """Take a seat. Bearer: the room's token. The answer's key is this participant's own."""
         found = desk.room(request, code, "join")
         phrasebook.lists()
-        member = found.join(**body.model_dump(exclude={"profile"}))
-        if body.profile:
-            hub.profiles.seat(member, hub.profiles.recognise(body.profile))
-        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
+        return seated(found.join(**body.model_dump(exclude={"profile"})), body.profile)
 
     @router.post("/rooms/{code}/return")
     async def back(code: Code, body: JoinBody, request: Request) -> JoinAnswer:
@@ -242,8 +244,8 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         lock the room has by now. Bearer: the participant's key; the answer has a new one."""
         key = Access.bearer(request, "member_key")
         phrasebook.lists()
-        member = desk.back(request, code, key, body.model_dump())
-        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
+        member = desk.back(request, code, key, body.model_dump(exclude={"profile"}))
+        return seated(member, body.profile)
 
     @router.post("/rooms/{code}/offer")
     async def offer(code: Code, body: OfferBody, request: Request) -> OfferAnswer:

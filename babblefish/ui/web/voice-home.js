@@ -26,11 +26,13 @@ function standing(voice) {
   const box = make("div", { class: "voice-standing" });
   const draw = () => {
     const { progress, agreed, samples } = voice.state;
+    const known = agreed.includes("voiceprint");
     const grows = agreed.includes("passive_collection") && (!progress || progress.percent < 100);
-    const title = progress ? progressWords(progress) : t(samples > 0 ? "voice.recognised" : "voice.listening");
-    const hint = grows ? "voice.grows" : progress?.percent < 100 ? "voice.notYet" : "voice.full";
+    const standing = !known ? "voice.notRecognised" : samples > 0 ? "voice.recognised" : "voice.listening";
+    const title = known && progress ? progressWords(progress) : t(standing);
+    const hint = !known ? "voice.notRecognised.hint" : grows ? "voice.grows" : progress?.percent < 100 ? "voice.notYet" : "voice.full";
     const lines = make("div", {}, make("strong", { text: title }), make("p", { class: "small", text: t(hint) }));
-    box.replaceChildren(ring(progress), lines);
+    box.replaceChildren(ring(progress ?? { percent: known && samples > 0 ? 100 : 0 }), lines);
   };
   draw();
   voice.onState(draw);
@@ -70,14 +72,15 @@ function withdrawalPage(voice, purpose) {
 
 // --- what is kept ---
 
-function contents({ samples, clips, progress }) {
+function contents({ samples, clips, progress }, gone = false) {
   const seconds = Math.round(progress?.seconds ?? 0);
   const shown = [
     samples > 0 ? t("voice.keptPrint") : null,
     clips > 0 ? t("voice.keptRecordings", { count: clips, seconds }) : null,
     t("voice.keptConsent"),
   ];
-  return make("ul", { class: "voice-kept" }, ...shown.filter(Boolean).map((text) => make("li", {}, icon("check"), make("span", { text }))));
+  const rows = shown.filter(Boolean).map((text) => make("li", {}, icon(gone ? "close" : "check"), make("span", { text })));
+  return make("ul", { class: gone ? "voice-kept gone" : "voice-kept" }, ...rows);
 }
 
 function kept(voice) {
@@ -98,7 +101,7 @@ function deletionPage(voice) {
   return page(
     t("voice.deleteTitle"),
     words(t("voice.deleteList")),
-    contents(voice.state),
+    contents(voice.state, true),
     words(t("voice.deleteMore")),
     words(t("voice.deleteStay"), { class: "small" }),
     make("div", { class: "actions" }, button("voice.deleteNow", gone, { danger: true }), button("voice.cancel", () => voice.home())),

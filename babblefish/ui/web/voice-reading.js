@@ -24,17 +24,16 @@ export class ReadingPages {
     const [name, text] = [String(index + 1), sentences[index]];
     const number = t("voice.prompt", { number: name, count: sentences.length });
     this.verdict = statusLine();
-    this.clock = make("p", { class: "voice-clock", "aria-hidden": "true" });
     this.recordButton = this.makeRecord(() => this.press(name));
     this.after = make("div", { class: "actions voice-after" });
     this.next = () => (index + 1 < sentences.length ? this.prompt(index + 1) : this.review());
     const made = page(
       number,
-      words(t("voice.promptHint"), { class: "small" }),
+      index === 0 ? words(t("voice.promptHint"), { class: "small" }) : null,
       make("blockquote", { class: "voice-prompt", lang: language, dir: "auto", text }),
       note ? words(t("voice.anyWords"), { class: "small" }) : null,
-      make("p", { class: "voice-apart small" }, icon("lock"), make("span", { text: t("voice.apart") })),
-      make("div", { class: "voice-record" }, this.meterBar(), this.recordButton, this.clock),
+      make("p", { class: "voice-apart small" }, icon("mic-off"), make("span", { text: t("voice.apart") })),
+      make("div", { class: "voice-record" }, this.meterBar(), this.recordButton),
       this.verdict.element,
       this.after,
     );
@@ -49,7 +48,9 @@ export class ReadingPages {
   }
 
   makeRecord(run) {
-    const made = make("button", { type: "button", class: "voice-record-button" }, make("i", { "aria-hidden": "true" }), make("span"));
+    this.recordWords = make("span");
+    this.clock = make("span", { class: "voice-clock", "aria-hidden": "true" });
+    const made = make("button", { type: "button", class: "voice-record-button" }, make("i", { "aria-hidden": "true" }), this.recordWords, this.clock);
     made.addEventListener("click", () => once(made, run));
     return made;
   }
@@ -57,7 +58,7 @@ export class ReadingPages {
   drawRecord(on) {
     this.voice.recording = on;
     this.recordButton.classList.toggle("on", on);
-    this.recordButton.lastElementChild.textContent = t(on ? "voice.stop" : "voice.record");
+    this.recordWords.textContent = t(on ? "voice.stop" : "voice.record");
   }
 
   async listen() {
@@ -103,7 +104,7 @@ export class ReadingPages {
       throw error;
     }
     this.drawRecord(true);
-    const draw = () => (this.clock.textContent = t("voice.recording", { seconds: Math.floor(recorder.seconds) }));
+    const draw = () => (this.clock.textContent = t("voice.seconds", { seconds: Math.floor(recorder.seconds) }));
     draw();
     this.ticking = setInterval(draw, CLOCK_MS);
   }
@@ -125,20 +126,27 @@ export class ReadingPages {
   /** Sends a recording and shows what is wrong with it, or that nothing is. */
   async judge(name, sound) {
     this.good.delete(name);
+    this.after.replaceChildren();
     this.verdict.say(t("voice.judging"));
     this.recordButton.disabled = true;
     let take = null;
     const sent = await this.voice.attempt(async () => (take = await this.voice.api.take(name, sound)));
     this.recordButton.disabled = false;
     if (!this.verdict.element.isConnected) return;
-    if (!sent) return this.verdict.say("");
+    if (!sent) {
+      this.verdict.say("");
+      const retry = button("voice.sendAgain", () => this.judge(name, sound), { primary: true });
+      this.after.replaceChildren(retry);
+      return retry.focus();
+    }
     if (take.good) this.good.add(name);
     this.verdict.say(take.good ? t("voice.good") : take.faults.map((fault) => faultWords(fault, name)), take.good ? "good" : "bad");
-    this.recordButton.lastElementChild.textContent = t(name === UPLOAD ? "voice.otherFile" : "voice.again");
+    this.recordWords.textContent = t(name === UPLOAD ? "voice.otherFile" : "voice.again");
     const hear = button("voice.listen", (made) => this.hear(made, name), { symbol: "volume" });
     const on = take.good ? button("voice.next", () => this.next(), { primary: true }) : null;
     this.after.replaceChildren(...[on, hear].filter(Boolean));
-    (on ?? this.recordButton).focus();
+    (on ?? this.recordButton).focus({ preventScroll: true });
+    this.after.scrollIntoView({ block: "nearest" });
   }
 
   hear(made, name) {
@@ -153,7 +161,7 @@ export class ReadingPages {
     this.after = make("div", { class: "actions voice-after" });
     this.recordButton = this.makeRecord(() => input.click());
     this.recordButton.classList.add("file");
-    this.recordButton.lastElementChild.textContent = t("voice.file");
+    this.recordWords.textContent = t("voice.file");
     this.next = () => this.review();
     input.addEventListener("change", () => {
       const [file] = input.files;

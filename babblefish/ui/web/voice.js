@@ -29,8 +29,8 @@ const TROUBLE = {
   erasing: ["erasing"],
 };
 
-/** The key by which this phone's owner is known again, or null. */
-export const profile = () => kept.get(PROFILE);
+/** The key by which this phone's owner is known again, or "". */
+export const profile = () => kept.get(PROFILE) ?? "";
 
 export class MyVoice {
   /** `room`: the open Room. `api`: a VoiceApi. */
