@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _TOP = """<header class="bf-top"><h1 class="bf-brand">BabbleFish <span>host</span></h1>
-<form method="post" action="/admin-logout"><button class="bf-button bf-quiet">Sign out</button>
-</form></header>"""
+<form method="post" action="/admin-logout" class="bf-actions">
+<a class="bf-button bf-quiet" href="/admin-password">Password</a>
+<button class="bf-button bf-quiet">Sign out</button></form></header>"""
 
 
 def theme() -> Base:
