@@ -64,3 +64,9 @@ class StorageError(BabbleFishError):
 
 class TransportError(BabbleFishError):
     stage = "transport"
+
+
+class SignInError(BabbleFishError):
+    """The admin cannot be let in, or a password not be taken."""
+
+    stage = "sign_in"

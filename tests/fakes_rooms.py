@@ -17,6 +17,7 @@ import numpy as np
 from babblefish.errors import RoomError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import Closed, Leave, Ping, Pong, Resume, ServerEvent, Welcome
+from babblefish.storage.secret import ServerSecret
 from rooms.keeping import Kept
 
 FRAME = 960
@@ -174,6 +175,7 @@ class FakeRoom:
 class FakeHub:
     def __init__(self, script: str = "echo") -> None:
         self.rooms: dict[str, FakeRoom] = {}
+        self.storage, self.secret = None, ServerSecret()
         self.script = script
 
     async def start(self) -> None:

@@ -45,6 +45,7 @@ class Visitor:
         self.page.goto(f"{self.server.base}/admin")
         self.page.get_by_label("Admin code").fill(self.server.codes[-1].lower())
         self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("link", name="Not now").click()
         expect(self.page.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
         return self.page
 

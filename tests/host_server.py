@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -18,15 +20,18 @@ from babblefish.ui.admin import mount_admin
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
+from tests.stored import QUICK
 
 
 class HostServer:
     """``codes``: every admin code that the terminal would have shown."""
 
     def __init__(self, *, keeps: bool = False, **settings: Any) -> None:
-        """keeps: whether rooms and transcripts are stored; then ``data_dir`` has to be given."""
+        """keeps: whether anything is stored. Without ``data_dir`` there is a new folder."""
         self._keeps = keeps
         self.codes: list[str] = []
+        self._folder = tempfile.TemporaryDirectory()
+        settings.setdefault("data_dir", Path(self._folder.name))
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -43,10 +48,11 @@ class HostServer:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(10)
+        self._folder.cleanup()
 
     async def _serve(self) -> None:
         engine = QuietEngine()
-        storage = Storage(self.settings.data_dir) if self._keeps else None
+        storage = Storage(self.settings.data_dir, **QUICK) if self._keeps else None
         self.hub = Hub(self.settings, engine, storage)
         self.app = create_app(
             self.settings, self.hub, engine,

@@ -21,8 +21,9 @@ from tests.fakes_rooms import FakeEngine, FakeHub
 
 def route_list() -> list[str]:
     """METHODS and path of each route, sorted."""
-    hub, engine, settings = FakeHub(), FakeEngine(), Settings(http=False)
+    hub, engine = FakeHub(), FakeEngine()
     with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(http=False, data_dir=Path(folder))
         app = create_app(
             settings,
             hub,

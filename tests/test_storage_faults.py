@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
 import stat
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,45 @@ async def test_damage_while_running_is_noticed_and_survived(tmp_path):
         assert storage.health.code == "set_aside"
         [entry] = await storage.transcript("r00m")
         assert entry.spoken.text == "after the damage"
+
+
+def checkpointed(folder: Path) -> None:
+    """What was written is in the database's file, no longer in its log."""
+    with contextlib.closing(sqlite3.connect(folder / "babblefish.db")) as plain:
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def test_trouble_is_noticed_although_nobody_uses_the_storage(tmp_path, caplog):
+    await filled(tmp_path)
+    async with opened(tmp_path, check_seconds=0.05) as storage:
+        with python(LOCKER, tmp_path / "babblefish.db") as locker:
+            assert locker.stdout.readline() == "locked\n"
+            await until(lambda: storage.health.code == "locked")
+            locker.communicate("\n\n")
+        await until(lambda: storage.health.state == "ok")
+        assert "Another program holds" in caplog.text and "works again" in caplog.text
+        checkpointed(tmp_path)
+        overwrite(tmp_path / "babblefish.db")
+        await until(lambda: storage.health.code == "set_aside")
+        assert storage.health.message in caplog.text
+        await storage.discard_set_aside()
+        assert storage.health.code == ""
+        storage.record(room())
+        await storage.flush()
+
+
+async def test_looking_for_trouble_takes_little_of_the_time(tmp_path, monkeypatch):
+    begun = []
+
+    def slow(self):
+        begun.append(time.monotonic())
+        time.sleep(0.01)
+
+    monkeypatch.setattr(Database, "check", slow)
+    async with opened(tmp_path, check_seconds=0.02) as storage:
+        await until(lambda: len(begun) == 3)
+        assert storage.health.state == "ok"
+    assert begun[2] - begun[1] >= 0.4, "a slow look is followed by a long pause"
 
 
 async def test_a_folder_that_is_deleted_while_running_is_made_again(tmp_path):

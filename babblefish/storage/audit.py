@@ -25,7 +25,7 @@ def note(connection: Connection, now: float, actor: Actor, act: str, subject: st
     connection.execute(insert(audit).values(at=now, actor=actor, act=act, subject=subject))
 
 
-def entries(connection: Connection, limit: int) -> list[AuditEntry]:
-    """The newest first."""
-    found = connection.execute(select(audit).order_by(audit.c.id.desc()).limit(limit))
+def entries(connection: Connection, limit: int, skip: int = 0) -> list[AuditEntry]:
+    """The newest first, without the ``skip`` newest."""
+    found = connection.execute(select(audit).order_by(audit.c.id.desc()).limit(limit).offset(skip))
     return [AuditEntry(row.at, row.actor, row.act, row.subject) for row in found]

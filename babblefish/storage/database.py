@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 
-from babblefish.storage import erasure, files
+from babblefish.storage import audit, erasure, files
 from babblefish.storage.tables import REVISION, clips
 from babblefish.storage.trouble import code_of, trouble
 
@@ -25,6 +26,9 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _ASIDE = ".corrupt-"
 _ROOM_TO_WRITE = 256 * 1024
 """bytes that must fit on the disk before it counts as having space again"""
+
+_QUICKLY_CHECKED = 32 * 1024 * 1024
+"""bytes of a database that is read as a whole in a fraction of a second"""
 
 
 class Database:
@@ -49,7 +53,8 @@ class Database:
         files.make_private(self.folder)
         if not self._lock.acquire():
             raise trouble("in_use", self.folder)
-        if self.path.exists() and self._is_damaged(thorough):
+        damaged = self.path.exists() and self._is_damaged(thorough)
+        if damaged:
             self._set_aside(now)
         if not self.path.exists():
             if files.names_in(self.clips):  # recordings of a database that is gone
@@ -59,6 +64,9 @@ class Database:
         self._inode = self.path.stat().st_ino
         try:
             self._migrate()
+            if damaged:
+                with self.begin() as connection:
+                    audit.note(connection, now, "server", "database_set_aside", "")
             self._sweep()
         except BaseException:
             self.close()
@@ -98,6 +106,15 @@ class Database:
         with self.begin() as connection:
             mark = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             connection.exec_driver_sql(f"PRAGMA user_version = {int(mark)}")
+
+    def check(self) -> None:
+        """Raises what keeps this database from being used, as far as that shows in a moment."""
+        with self.begin() as connection:  # nobody else holds it
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+        if self.path.stat().st_size <= _QUICKLY_CHECKED and self._is_damaged(thorough=False):
+            raise trouble("corrupt", self.folder)
+        if shutil.disk_usage(self.folder).free < _ROOM_TO_WRITE:
+            self.probe()
 
     # --- deletion that leaves no traces -------------------------------------------------------
 

@@ -44,6 +44,25 @@ def write_new(folder: Path, data: bytes, suffix: str) -> str:
     return name
 
 
+def replace(path: Path, data: bytes) -> None:
+    """``path`` holds all of ``data`` from here on, or what it held before. Raises OSError."""
+    make_private(path.parent)
+    part = path.with_name(f"{_PART}{path.name}")
+    try:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
 def sync(folder: Path) -> None:
     """Names in ``folder`` survive a power cut from here on."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -33,6 +33,8 @@ BATCH_SECONDS = 0.2
 BATCH_LINES = 500
 KEEP_ASIDE_DAYS = 7
 """for an admin who wants to look at a damaged database: people's data is in it"""
+_CHECK_SHARE = 50
+"""times as long as a look at the database took is the pause after it"""
 _BAD_VALUES = (
     DataError, IntegrityError, InterfaceError, ProgrammingError, ValueError, TypeError,
     OverflowError,
@@ -45,14 +47,16 @@ _ERASING = StorageError(
 
 
 class Keeper:
-    """``retry``: seconds until the first try after trouble, and at most between two of them."""
+    """``retry``: seconds until the first try after trouble, and at most between two of them;
+    ``check_seconds``: between two looks at a database that nobody uses."""
 
     def __init__(
         self, database: Database, outbox: Outbox, clock: Callable[[], float],
-        retry: tuple[float, float] = (0.5, 10.0),
+        retry: tuple[float, float] = (0.5, 10.0), check_seconds: float = 5.0,
     ) -> None:  # fmt: skip
         self._database, self._outbox, self._clock = database, outbox, clock
-        self._retry = retry
+        self._retry, self._check_seconds = retry, check_seconds
+        self._check_at = 0.0
         self._pause = retry[0]
         self._retry_at = 0.0
         self._trouble: StorageError | None = StorageError("starting", "The storage is starting.")
@@ -65,22 +69,18 @@ class Keeper:
         problem, aside = self._trouble, self._set_aside
         code, message = (problem.code, problem.message) if problem else ("", "")
         if not problem and aside:
-            code, message = "set_aside", (
-                f"The database was damaged; it was set aside as {', '.join(aside)} in "
-                f"{self._database.folder}, and a new one begun. Restore a backup, or discard it; "
-                f"after {KEEP_ASIDE_DAYS} days it is deleted."
-            )  # fmt: skip
+            code, message = "set_aside", self._aside_message()
         state = "degraded" if problem else "ok"
         return StorageHealth(state, code, message, len(self._outbox), self._outbox.dropped, aside)
 
     # --- the storage's thread -----------------------------------------------------------------
 
-    def due(self) -> float | None:
-        """Seconds until ``tend`` has something to do; None: nothing waits."""
+    def due(self) -> float:
+        """Seconds until ``tend`` has something to do."""
         if self._trouble is not None:
             return self._retry_at - time.monotonic()
-        age = self._outbox.age()
-        return None if age is None else BATCH_SECONDS - age
+        age, check = self._outbox.age(), self._check_at - time.monotonic()
+        return check if age is None else min(check, BATCH_SECONDS - age)
 
     def tend(self) -> None:
         """Write what waits, and get over trouble if that is possible by now. Never raises."""
@@ -89,6 +89,8 @@ class Keeper:
             self._write_waiting()
             if self._trouble is not None:
                 self._database.probe()
+            elif time.monotonic() >= self._check_at:
+                self._check()
             self._finish_erasure()
         except Exception as error:
             self._note(error)
@@ -137,10 +139,30 @@ class Keeper:
             self._database.close()
         thorough = self._trouble is not None and self._trouble.code == "corrupt"
         self._database.open(self._clock(), thorough)
+        self._check_at = time.monotonic() + self._check_seconds
         self._look_aside()
 
+    def _check(self) -> None:
+        """Trouble is told within seconds, whether or not anybody uses the storage."""
+        begun = time.monotonic()
+        self._check_at = begun + self._check_seconds
+        self._database.check()
+        self._look_aside()
+        self._check_at = max(self._check_at, begun + _CHECK_SHARE * (time.monotonic() - begun))
+
     def _look_aside(self) -> None:
-        self._set_aside = tuple(path.name for path in self._database.set_aside())
+        names = tuple(path.name for path in self._database.set_aside())
+        new = not set(names) <= set(self._set_aside)
+        self._set_aside = names
+        if new:
+            _log.warning("storage: %s", self._aside_message())
+
+    def _aside_message(self) -> str:
+        return (
+            f"The database was damaged; it was set aside as {', '.join(self._set_aside)} in "
+            f"{self._database.folder}, and a new one begun. Restore a backup, or discard it; "
+            f"after {KEEP_ASIDE_DAYS} days it is deleted."
+        )
 
     def _write_waiting(self) -> None:
         while self._outbox.age() is not None:
@@ -186,7 +208,8 @@ class Keeper:
 
     def _recover(self) -> None:
         if self._trouble is not None and self._trouble.code != "starting":
-            _log.warning("storage works again")
+            lost = self._outbox.dropped
+            _log.warning("storage works again; %d transcript lines were lost so far", lost)
         self._trouble = None
         self._pause = self._retry[0]
 

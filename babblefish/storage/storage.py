@@ -61,16 +61,19 @@ T = TypeVar("T")
 class Storage:
     """``data_dir`` is created when it is missing. ``max_calls`` wait at most, ``max_lines`` of
     transcripts. ``busy_seconds``: how long another program's lock is waited for at a time;
-    ``retry``: seconds between tries after trouble, first and longest."""
+    ``retry``: seconds between tries after trouble, first and longest; ``check_seconds``: between
+    looks at a database that nobody uses."""
 
     def __init__(
         self, data_dir: Path, *, clock: Callable[[], float] = time.time, max_calls: int = 200,
         max_lines: int = 5000, busy_seconds: float = 2.0,
         retry: tuple[float, float] = (0.5, 10.0), call_seconds: float = 30.0,
+        check_seconds: float = 5.0,
     ) -> None:  # fmt: skip
         self._clock, self._call_seconds = clock, call_seconds
         self._outbox = Outbox(max_lines)
-        self._keeper = Keeper(Database(data_dir, busy_seconds), self._outbox, clock, retry)
+        database = Database(data_dir, busy_seconds)
+        self._keeper = Keeper(database, self._outbox, clock, retry, check_seconds)
         self._worker = Worker(
             "storage", max_calls, self._keeper.tend, self._keeper.due, self._keeper.close
         )
@@ -298,9 +301,9 @@ class Storage:
             partial(audit.note, now=self._clock(), actor=actor, act=act, subject=subject)
         )
 
-    async def audit_log(self, limit: int = 200) -> list[AuditEntry]:
-        """The newest first."""
-        return await self._read(partial(audit.entries, limit=limit))
+    async def audit_log(self, limit: int = 200, skip: int = 0) -> list[AuditEntry]:
+        """The newest first, without the ``skip`` newest."""
+        return await self._read(partial(audit.entries, limit=limit, skip=skip))
 
     # --- the thread ---------------------------------------------------------------------------
 

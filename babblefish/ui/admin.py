@@ -1,19 +1,15 @@
-"""Who may run the meeting: the one-time admin code, sign-in sessions and the sign-in page.
+"""The routes of the host's sign-in, and what puts the host page (Gradio) at ``/admin`` behind them.
 
-``mount_admin`` puts the host page (Gradio) at ``/admin`` behind them. This module does not know
-what the host page shows, nor anything about the codes and tokens of rooms. Codes and session ids
-are never logged; sessions are kept in memory as hashes and end with the process.
+Requests in, pages and cookies out; who may come in is decided in ``admin_door``. Knows neither
+what the host page shows nor the codes and tokens of rooms.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import hashlib
-import html
 import io
-import ipaddress
-import secrets
-import time
+import logging
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,93 +17,27 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
+from babblefish.errors import SignInError, StorageError
 from babblefish.settings import Settings, go_offline
-from babblefish.ui.host.guard import ADMIN_CSP, PLAIN_HEADERS, AdminGuard, own_request
+from babblefish.storage.records import Actor
+from babblefish.ui import admin_pages
+from babblefish.ui.access import Access
+from babblefish.ui.admin_door import SESSION_SECONDS, AdminDoor, Note, Way
+from babblefish.ui.host.guard import PLAIN_HEADERS, AdminGuard, own_request
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
+    from babblefish.storage.storage import Storage
     from rooms.hub import Hub
 
-__all__ = ["ADMIN_CSP", "AdminDoor", "mount_admin"]
+log = logging.getLogger(__name__)
 
-ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-"""No 0/O, 1/I/L: the code is read off a terminal and typed on a phone."""
-CODE_LENGTH = 8
-SESSION_SECONDS = 12 * 3600
 COOKIE = "babblefish_admin"
-TRIES_PER_ADDRESS = RateLimitItemPerMinute(5)
-TRIES_IN_ALL = RateLimitItemPerMinute(60)
-_MAX_SESSIONS = 50
-_MAX_BODY = 2000
-"""bytes of a sign-in form"""
-
-
-class AdminDoor:
-    """The current code, the open sessions and the count of tries.
-
-    ``on_new_code`` gets each fresh code, grouped ("ABCD-EFGH"), for the terminal; the first one
-    at once.
-    """
-
-    def __init__(
-        self, on_new_code: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._on_new_code, self._clock = on_new_code, clock
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._sessions: dict[str, float] = {}
-        """sha256 of the session id → clock time of its end, oldest first"""
-        self._renew_code()
-
-    def _renew_code(self) -> None:
-        self._code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
-        self._on_new_code(f"{self._code[:4]}-{self._code[4:]}")
-
-    def wait(self, address: str) -> int:
-        """Count one try from ``address``; seconds to wait before the next, 0: go ahead."""
-        for item, key in ((TRIES_PER_ADDRESS, address), (TRIES_IN_ALL, "all")):
-            if not self._limiter.hit(item, "admin", key):
-                reset = self._limiter.get_window_stats(item, "admin", key).reset_time
-                return max(1, round(reset - time.time()))
-        return 0
-
-    def enter(self, typed: str, address: str) -> str | None:
-        """Use up the code: a new session id if ``typed`` is the code, else None.
-
-        Who knows the code starts counting tries afresh.
-        """
-        cleaned = "".join(c for c in typed if not c.isspace() and c not in "-–—_.").upper()
-        if not secrets.compare_digest(cleaned.encode(), self._code.encode()):
-            return None
-        self._limiter.clear(TRIES_PER_ADDRESS, "admin", address)
-        session = secrets.token_urlsafe(32)
-        while len(self._sessions) >= _MAX_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions)))
-        self._sessions[_hash(session)] = self._clock() + SESSION_SECONDS
-        self._renew_code()
-        return session
-
-    def knows(self, session: str | None) -> bool:
-        if not session:
-            return False
-        until = self._sessions.get(_hash(session))
-        if until is None:
-            return False
-        if self._clock() >= until:
-            del self._sessions[_hash(session)]
-            return False
-        return True
-
-    def leave(self, session: str | None) -> None:
-        if session:
-            self._sessions.pop(_hash(session), None)
-
-
-def _hash(session: str) -> str:
-    return hashlib.sha256(session.encode()).hexdigest()
+_MAX_BODY = 8000
+"""bytes of a form: three long passwords"""
+_STATUS = {"weak": 422, "differ": 422, "wrong": 401, "no_password": 422, "sign_in": 401}
+"""HTTP status of each error code; anything else is 503"""
 
 
 def mount_admin(
@@ -117,14 +47,16 @@ def mount_admin(
     engine: Engine,
     on_new_code: Callable[[str], None],
 ) -> None:
-    """Add ``/admin``, ``/admin-login`` and ``/admin-logout`` to ``app``, before it starts.
+    """Add ``/admin``, ``/admin-login``, ``/admin-logout`` and ``/admin-password`` to ``app``,
+    before it starts.
 
     ``on_new_code`` is called at once with the first code, and with a fresh one after each use.
     The pages take their style sheets and scripts from ``/web/``.
     """
     go_offline()
-    door = AdminDoor(on_new_code)
+    door = AdminDoor(on_new_code, settings.data_dir, hub.secret, _notes(hub.storage))
     _add_sign_in(app, settings, door)
+    _add_password(app, settings, door)
 
     from babblefish.ui.host import page, projector, trace, transcripts  # gradio is slow to import
     from babblefish.ui.host.links import Links
@@ -139,40 +71,70 @@ def mount_admin(
     app.add_middleware(AdminGuard, knows=door.knows, cookie=COOKIE, settings=settings)
 
 
+def _notes(storage: Storage | None) -> Note:
+    """Keeps audit lines beside what goes on; one that cannot be kept is told in the log."""
+    writing: set[asyncio.Task] = set()
+
+    async def keep(storage: Storage, actor: Actor, act: str) -> None:
+        try:
+            await storage.note(actor, act, "")
+        except StorageError as error:
+            log.warning("The audit lacks a line, %s: %s", act, error.message)
+
+    def note(actor: Actor, act: str) -> None:
+        if storage is not None:
+            task = asyncio.create_task(keep(storage, actor, act), name="audit line")
+            writing.add(task)
+            task.add_done_callback(writing.discard)
+
+    return note
+
+
 def _add_sign_in(app: FastAPI, settings: Settings, door: AdminDoor) -> None:
     @app.get("/admin-login", include_in_schema=False)
     async def login_page(request: Request) -> Response:
         if door.knows(request.cookies.get(COOKIE)):
             return RedirectResponse("/admin/", 303, PLAIN_HEADERS)
-        return _page()
+        way: Way = "code" if request.query_params.get("with") == "code" else "password"
+        return admin_pages.sign_in(way, await door.password.state())
 
     @app.post("/admin-login", include_in_schema=False)
     async def login(request: Request) -> Response:
+        fields = await _form(request)
+        way: Way = "password" if "password" in fields else "code"
+
+        async def refused(problem: str, status: int) -> HTMLResponse:
+            return admin_pages.sign_in(way, await door.password.state(), problem, status)
+
         if not own_request(request, settings):
-            return _page("Please sign in from this page itself.", 403)
-        if seconds := door.wait(_address(request)):
-            unit = "second" if seconds == 1 else "seconds"
-            answer = _page(f"Too many tries. Wait {seconds} {unit}, then try again.", 429)
-            answer.headers["Retry-After"] = str(seconds)
-            return answer
-        typed = await _typed_code(request)
-        if typed is None:
-            return _page("Type the code that the terminal shows.", 422)
-        session = door.enter(typed, _address(request))
+            return await refused("Please sign in from this page itself.", 403)
+        typed = fields.get(way, "")
+        if not typed.strip():
+            missing = "Type the code that the terminal shows."
+            return await refused(missing if way == "code" else "Type the password.", 422)
+        address = Access.address(request)
+        if seconds := await door.wait(way, address):
+            return _later(await refused(_too_many(seconds), 429), seconds)
+        if way == "code":
+            session = await door.enter_by_code(typed, address)
+            wrong = "That is not the code. Use the newest one in the terminal."
+        else:
+            try:
+                session = await door.enter_by_password(typed, address)
+            except SignInError as error:
+                return await refused(error.message, _STATUS.get(error.code, 503))
+            wrong = "That is not the password."
         if session is None:
-            return _page("That is not the code. Use the newest one in the terminal.", 401)
-        answer = RedirectResponse("/admin/", 303, PLAIN_HEADERS)
-        answer.set_cookie(
-            COOKIE, session, max_age=SESSION_SECONDS, path="/", httponly=True,
-            samesite="strict", secure=_secure(request, settings),
-        )  # fmt: skip
-        return answer
+            return await refused(wrong, 401)
+        onward = "/admin-password" if way == "code" else "/admin/"
+        return _entered(onward, session, request, settings)
 
     @app.post("/admin-logout", include_in_schema=False)
     async def logout(request: Request) -> Response:
         if not own_request(request, settings):
-            return _page("Please sign out from the host page itself.", 403)
-        door.leave(request.cookies.get(COOKIE))
+            problem = "Please sign out from the host page itself."
+            return admin_pages.sign_in("password", await door.password.state(), problem, 403)
+        await door.leave(request.cookies.get(COOKIE))
         answer = RedirectResponse("/admin-login", 303, PLAIN_HEADERS)
         answer.delete_cookie(
             COOKIE, path="/", httponly=True, samesite="strict", secure=_secure(request, settings)
@@ -180,72 +142,73 @@ def _add_sign_in(app: FastAPI, settings: Settings, door: AdminDoor) -> None:
         return answer
 
 
-async def _typed_code(request: Request) -> str | None:
-    """The form's code; None when there is none or the form is malformed or far too long."""
+def _add_password(app: FastAPI, settings: Settings, door: AdminDoor) -> None:
+    @app.get("/admin-password", include_in_schema=False)
+    async def password_page(request: Request) -> Response:
+        session = request.cookies.get(COOKIE)
+        if not door.knows(session):
+            return RedirectResponse("/admin-login", 303, PLAIN_HEADERS)
+        state = await door.password.state()
+        return admin_pages.set_password(state, door.needs_current(session, state))
+
+    @app.post("/admin-password", include_in_schema=False)
+    async def change_password(request: Request) -> Response:
+        session, fields = request.cookies.get(COOKIE), await _form(request)
+        if not door.knows(session):
+            return RedirectResponse("/admin-login", 303, PLAIN_HEADERS)
+        state = await door.password.state()
+        needs_current = door.needs_current(session, state)
+
+        def refused(problem: str, status: int) -> HTMLResponse:
+            return admin_pages.set_password(state, needs_current, problem, status)
+
+        if not own_request(request, settings):
+            return refused("Please change the password from this page itself.", 403)
+        current, new, again = (fields.get(name, "") for name in ("current", "new", "again"))
+        try:
+            door.vet(new, again)
+            address = Access.address(request)
+            if needs_current and (seconds := await door.wait("password", address)):
+                return _later(refused(_too_many(seconds), 429), seconds)
+            fresh = await door.change_password(session, current, new)
+        except SignInError as error:
+            return refused(error.message, _STATUS.get(error.code, 503))
+        return _entered("/admin/", fresh, request, settings)
+
+
+def _entered(onward: str, session: str, request: Request, settings: Settings) -> Response:
+    answer = RedirectResponse(onward, 303, PLAIN_HEADERS)
+    answer.set_cookie(
+        COOKIE, session, max_age=SESSION_SECONDS, path="/", httponly=True,
+        samesite="strict", secure=_secure(request, settings),
+    )  # fmt: skip
+    return answer
+
+
+def _too_many(seconds: int) -> str:
+    if seconds < 120:
+        return f"Too many tries. Wait {seconds} second{'s' * (seconds != 1)}, then try again."
+    return f"Too many tries. Wait {round(seconds / 60)} minutes, then try again."
+
+
+def _later(answer: HTMLResponse, seconds: int) -> HTMLResponse:
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The form's fields; empty when it is malformed or far too long."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_BODY:
-            return None
+            return {}
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=5, errors="strict")
     except ValueError:
-        return None
-    return fields.get("code", [""])[0].strip() or None
+        return {}
+    return {name: values[0] for name, values in fields.items()}
 
 
 def _secure(request: Request, settings: Settings) -> bool:
     return request.url.scheme == "https" or settings.public_url.startswith("https:")
-
-
-def _address(request: Request) -> str:
-    """What counts as one origin of tries: an IPv4 address or an IPv6 /64 network."""
-    host = request.client.host if request.client else "local"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4 or address.ipv4_mapped:
-        return str(address.ipv4_mapped if address.version == 6 else address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
-
-
-def _page(problem: str = "", status: int = 200) -> HTMLResponse:
-    alert = f'<p class="problem" id="problem" role="alert">{html.escape(problem)}</p>'
-    page = _LOGIN.replace("{alert}", alert if problem else "").replace(
-        "{described}", "hint problem" if problem else "hint"
-    )
-    if problem:
-        page = page.replace("<title>", "<title>Error: ")
-    return HTMLResponse(page, status, PLAIN_HEADERS)
-
-
-_LOGIN = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Sign in · BabbleFish host</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/web/admin-login.css">
-</head>
-<body>
-<main>
-<p class="brand">BabbleFish</p>
-<h1>Host sign-in</h1>
-<form method="post" action="/admin-login">
-<label for="code">Admin code</label>
-<input id="code" name="code" required autofocus maxlength="40" placeholder="ABCD-EFGH"
- autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false"
- enterkeyhint="go" aria-describedby="{described}">
-<p class="hint" id="hint">The terminal in which BabbleFish runs shows it. Each code works once;
-the terminal then shows a new one.</p>
-{alert}
-<button>Sign in</button>
-</form>
-<p class="aside">Only here to join a meeting? Scan the QR code that the host shows.</p>
-</main>
-</body>
-</html>
-"""

@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from gradio.themes import Base
 
 from babblefish.settings import Settings
+from babblefish.ui.host.banner import create_banner
 from babblefish.ui.host.links import Links
 from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
+from babblefish.ui.host.server import create_server_tab
 from babblefish.ui.host.trace import create_trace_tab
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _TOP = """<header class="bf-top"><h1 class="bf-brand">BabbleFish <span>host</span></h1>
-<form method="post" action="/admin-logout"><button class="bf-button bf-quiet">Sign out</button>
-</form></header>"""
+<form method="post" action="/admin-logout" class="bf-actions">
+<a class="bf-button bf-quiet" href="/admin-password">Password</a>
+<button class="bf-button bf-quiet">Sign out</button></form></header>"""
 
 
 def theme() -> Base:
@@ -73,10 +76,12 @@ def build(hub: Hub, settings: Settings, links: Links) -> gr.Blocks:
         theme=theme(), title="BabbleFish host", analytics_enabled=False, fill_width=True
     ) as page:
         gr.HTML(_TOP, padding=False)
+        create_banner(page, hub)
         with gr.Tabs():
             live = [
                 create_rooms_tab(page, hub, settings, links),
                 create_trace_tab(page, hub),
+                create_server_tab(page, hub),
             ]
         timers = [timer for _, timer in live]
         for number, (tab, _) in enumerate(live):

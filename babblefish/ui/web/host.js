@@ -1,14 +1,14 @@
 // The host page's buttons. Gradio has no buttons inside HTML: a click on [data-do] becomes a
-// message in a hidden text field, which Gradio sends to the server.
+// message in a hidden text field, which Gradio sends to the server: that of the rooms, or the one
+// that data-field names.
 
-const FIELD = "#bf-action textarea, #bf-action input";
 let count = 0;
 let focused = "";
 
 function tell(button) {
-  const field = document.querySelector(FIELD);
+  const { do: action, room = "", member = "", field: id = "bf-action" } = button.dataset;
+  const field = document.querySelector(`#${id} textarea, #${id} input`);
   if (!field) return;
-  const { do: action, room = "", member = "" } = button.dataset;
   count += 1; // the same message twice is two events
   field.value = JSON.stringify({ do: action, room, member, n: count });
   field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -90,7 +90,7 @@ new MutationObserver(() => {
   if (again) again.focus({ preventScroll: true });
 }).observe(document.documentElement, { childList: true, subtree: true });
 
-// A session ends after twelve hours, by signing out elsewhere, or with the server.
+// A session ends after twelve hours, by signing out elsewhere, or with a new password.
 const fetchBefore = window.fetch;
 window.fetch = async (...request) => {
   const answer = await fetchBefore(...request);
