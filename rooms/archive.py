@@ -6,7 +6,7 @@ Nothing here waits or raises: a storage in trouble costs lines of the transcript
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from babblefish.errors import RoomError
@@ -71,6 +71,14 @@ class Archive:
         """The transcript is deleted: nothing of it comes back, nor the rest of a sentence."""
         self._past = ()
         self._open.clear()
+
+    def forget_all_but(self, speakers: Container[str]) -> None:
+        """Somebody was deleted: what enrolled people said is sent again only if they are among
+        ``speakers`` (ids)."""
+        self._past = tuple(
+            entry for entry in self._past
+            if entry.spoken.speaker_id is None or entry.spoken.speaker_id in speakers
+        )  # fmt: skip
 
     # --- what is said -----------------------------------------------------------------------
 

@@ -82,6 +82,8 @@ class Hub:
     async def refresh_people(self) -> None:
         """Read the known people anew; the engine has to be ready."""
         await self.people.refresh(self._engine.speaker_encoder.capabilities.name)
+        for room in self.rooms.values():
+            room.kept.archive.forget_all_but(self.people.known)
 
     def create(self, name: str, preset: str = "meeting") -> Room:
         """Raises RoomError("too_many_rooms" | "bad_name" | "preset")."""

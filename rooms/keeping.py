@@ -162,5 +162,5 @@ class RoomKeeper:
         for past in pasts:
             try:
                 self._restore(past)
-            except RoomError as error:
-                log.warning("A stored room could not be opened again: %s", error.code)
+            except (RoomError, ValueError, TypeError) as error:  # of another version, perhaps
+                log.warning("A stored room could not be opened again: %s", type(error).__name__)

@@ -18,7 +18,7 @@ from babblefish.storage.records import Retention
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
 from tests.phones import Phone, fake_engine, tone
-from tests.stored import QUICK, contains, until
+from tests.stored import QUICK, contains, said, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DAY = 86400.0
@@ -313,6 +313,26 @@ async def test_a_sentence_in_the_air_when_its_transcript_is_deleted_stays_delete
             await listener.until(lambda: heard(listener) == 1)
             assert len(recorded) == before, "no voice or translation comes after it"
         hub.storage.record = record
+
+
+async def test_nothing_comes_back_of_a_person_who_was_deleted(open_hub):
+    async with open_hub() as hub:
+        room = hub.create("A")
+        ana = await hub.storage.add_speaker("Ana")
+        for number, speaker in ((1, ana.id), (2, None)):
+            line = said(number, room=room.code, speaker_id=speaker)
+            hub.storage.record(line)
+    async with open_hub() as hub:
+        archive = hub.rooms[room.code].kept.archive
+
+        def missed() -> list[str]:
+            return [caption.text for caption in archive.missed("en", 0, 0, {})]
+
+        await hub.refresh_people()
+        assert missed() == ["line 1", "line 2"]
+        await hub.storage.delete_speaker(ana.id)
+        await hub.refresh_people()
+        assert missed() == ["line 2"]
 
 
 # --- trouble ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -170,6 +171,17 @@ async def test_calls_beyond_the_bound_are_refused_and_the_loop_goes_on(tmp_path)
     with pytest.raises(StorageError) as caught:
         worker.submit(lambda: None)
     assert caught.value.code == "closed"
+
+
+async def test_who_is_cancelled_while_the_answer_arrives_stays_cancelled(tmp_path):
+    async with opened(tmp_path) as storage:
+        for _ in range(3):
+            asking = asyncio.create_task(storage.rooms())
+            await asyncio.sleep(0)
+            time.sleep(0.2)  # the answer is there, and the event loop has not seen it
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
 
 
 async def test_everything_happens_on_one_thread_of_its_own(tmp_path):

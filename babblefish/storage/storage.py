@@ -325,8 +325,9 @@ class Storage:
 
     async def _submit(self, job: Callable[[], T]) -> T:
         future = asyncio.wrap_future(self._worker.submit(job))
-        try:
-            return await asyncio.wait_for(future, self._call_seconds)
+        try:  # wait_for would lose a cancellation that comes together with the answer
+            async with asyncio.timeout(self._call_seconds):
+                return await future
         except TimeoutError as error:
             raise StorageError(
                 "slow", "The storage does not answer. Check the disk of the server, then try again."

@@ -135,7 +135,7 @@ async function rejoin(refusal) {
     remember({ key: given.key, member: given.member });
     return given;
   } catch (error) {
-    if (!(error instanceof ApiError) || REFUSALS[error.code]) {
+    if (!(error instanceof ApiError) || REFUSALS[error.code] || error.status === 422) {
       forgetSeat();
       leaveRoom();
       refuse(error);
