@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from babblefish.settings import Settings
+from babblefish.storage.storage import Storage
 from babblefish.ui.admin import mount_admin
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
@@ -22,7 +23,9 @@ from tests.fakes_hub import QuietEngine
 class HostServer:
     """``codes``: every admin code that the terminal would have shown."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, engine: Callable[[], Any] = QuietEngine, **settings: Any) -> None:
+        """engine: made on the server's event loop. With a ``data_dir`` there is a storage."""
+        self._make_engine = engine
         self.codes: list[str] = []
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
@@ -42,8 +45,9 @@ class HostServer:
         self._thread.join(10)
 
     async def _serve(self) -> None:
-        engine = QuietEngine()
-        self.hub = Hub(self.settings, engine)
+        engine = self._make_engine()
+        kept = "data_dir" in self.settings.model_fields_set
+        self.hub = Hub(self.settings, engine, Storage(self.settings.data_dir) if kept else None)
         self.app = create_app(
             self.settings, self.hub, engine,
             lambda app: mount_admin(app, self.settings, self.hub, engine, self.codes.append),

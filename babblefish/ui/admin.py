@@ -126,12 +126,13 @@ def mount_admin(
     door = AdminDoor(on_new_code)
     _add_sign_in(app, settings, door)
 
-    from babblefish.ui.host import page, projector, trace  # gradio is slow to import
+    from babblefish.ui.host import page, people_routes, projector, trace  # gradio is slow to import
     from babblefish.ui.host.links import Links
 
     links = Links(settings)
     projector.add_routes(app, hub, links)
     trace.add_routes(app, hub)
+    people_routes.add_routes(app, hub)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         page.mount(app, page.build(hub, settings, links), "/admin")
