@@ -168,7 +168,7 @@ def _consents(page: PersonPage) -> str:
             language = english_name(last.form.language)
             state = (
                 f"Agreed {when}, in {esc(language)} "
-                f"(text {esc(last.form.version)}) · <bdi>{esc(last.form.given_by)}</bdi>"
+                f"(wording {esc(last.form.version)}) · <bdi>{esc(last.form.given_by)}</bdi>"
             )
             button = action(
                 "Withdraw", "withdraw", kind="bf-quiet", person=page.known.speaker.id,
