@@ -26,9 +26,13 @@ from tests.stored import QUICK
 class HostServer:
     """``codes``: every admin code that the terminal would have shown."""
 
-    def __init__(self, *, keeps: bool = False, **settings: Any) -> None:
-        """keeps: whether anything is stored. Without ``data_dir`` there is a new folder."""
-        self._keeps = keeps
+    def __init__(
+        self, engine: Callable[[], Any] = QuietEngine, *, keeps: bool = False, **settings: Any
+    ) -> None:
+        """engine: made on the server's event loop. keeps: whether anything is stored, as it is
+        where a ``data_dir`` is given."""
+        self._make_engine = engine
+        self._keeps = keeps or "data_dir" in settings
         self.codes: list[str] = []
         self._folder = tempfile.TemporaryDirectory()
         settings.setdefault("data_dir", Path(self._folder.name))
@@ -51,7 +55,7 @@ class HostServer:
         self._folder.cleanup()
 
     async def _serve(self) -> None:
-        engine = QuietEngine()
+        engine = self._make_engine()
         storage = Storage(self.settings.data_dir, **QUICK) if self._keeps else None
         self.hub = Hub(self.settings, engine, storage)
         self.app = create_app(

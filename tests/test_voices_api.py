@@ -78,7 +78,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def test_from_consent_to_being_known_in_the_next_meeting(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         before = (await marie.ask("GET")).json()
         assert (before["keeps"], before["enrolled"], before["agreed"]) == (True, False, [])
         words = (await marie.ask("GET", "/consent?language=fr")).json()
@@ -117,7 +117,7 @@ async def test_from_consent_to_being_known_in_the_next_meeting(tmp_path):
 
 
 async def test_a_wrong_key_opens_nothing_and_a_profile_only_ones_own_voice(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         profile = (await marie.enrol())["profile"]
         room = marie.member.room
         stranger = await server.join(server.hub.create("B"), ENGLISH)
@@ -145,7 +145,7 @@ async def test_a_wrong_key_opens_nothing_and_a_profile_only_ones_own_voice(tmp_p
 
 @pytest.mark.parametrize("kind", ["wrong", "swapped", "other", "empty", "long"])
 async def test_a_wrong_profile_is_ignored_and_joining_works(tmp_path, kind):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         profile = (await marie.enrol())["profile"]
         id_, signature = profile.split(".")
         value = {
@@ -174,7 +174,7 @@ async def test_promise_27_being_recognised_by_voice_opens_nothing(tmp_path):
 
 
 async def test_promise_26_delete_me_really_deletes(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         profile = (await marie.enrol())["profile"]
         speaker = marie.member.speaker
         prints = await server.hub.storage.embeddings(speaker)
@@ -194,7 +194,7 @@ async def test_promise_26_delete_me_really_deletes(tmp_path):
 
 
 async def test_withdrawing_one_purpose_deletes_what_was_kept_for_it(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         await marie.enrol()
         state = (await marie.ask("POST", "/withdraw", json={"purpose": "cloning"})).json()
         assert state["agreed"] == ["voiceprint"] and state["clips"] == 0
@@ -207,7 +207,7 @@ async def test_withdrawing_one_purpose_deletes_what_was_kept_for_it(tmp_path):
 
 
 async def test_cancelling_forgets_and_beginning_again_starts_afresh(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         await marie.ask("POST", "/enrolment", json=AGREED)
         await marie.record("1")
         assert (await marie.ask("DELETE", "/enrolment/takes/1")).status_code == 204
@@ -221,7 +221,7 @@ async def test_cancelling_forgets_and_beginning_again_starts_afresh(tmp_path):
 
 
 async def test_promise_25_no_recording_before_consent(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (_, marie, _):
         assert refusal(await marie.record("1")) == (404, "enrolment")
         without = AGREED | {"purposes": ["cloning"]}
         assert refusal(await marie.ask("POST", "/enrolment", json=without)) == (422, "consent")
@@ -229,7 +229,7 @@ async def test_promise_25_no_recording_before_consent(tmp_path):
 
 
 async def test_promise_21_recordings_that_are_none(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (_, marie, _):
         await marie.ask("POST", "/enrolment", json=AGREED)
         for file, status, code in (
             (b"", 422, "empty_audio"),
@@ -247,7 +247,7 @@ async def test_promise_21_recordings_that_are_none(tmp_path):
 
 
 async def test_choosing_a_voice_and_listening_to_it(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (server, marie, _):
         offered = (await marie.ask("GET", "/voices?language=en")).json()
         assert [voice["number"] for voice in offered["voices"]] == [1, 2, 3, 4]
         assert offered["current"] in [voice["voice"] for voice in offered["voices"]]
@@ -295,7 +295,7 @@ async def test_a_known_persons_voice_is_the_same_in_the_next_meeting(tmp_path):
 
 
 async def test_renaming_oneself(tmp_path):
-    async with meeting(tmp_path) as (server, marie, dan):
+    async with meeting(tmp_path) as (_, marie, _):
         await marie.enrol()
         state = (await marie.ask("POST", "/name", json={"name": "Marie\u202e Curie"})).json()
         assert state["name"] == "Marie Curie"
@@ -304,7 +304,7 @@ async def test_renaming_oneself(tmp_path):
 
 
 async def test_a_server_that_keeps_nothing_says_so(tmp_path):
-    async with meeting(tmp_path, storage=False) as (server, marie, dan):
+    async with meeting(tmp_path, storage=False) as (_, marie, _):
         assert (await marie.ask("GET")).json()["keeps"] is False
         answer = await marie.ask("POST", "/enrolment", json=AGREED)
         assert refusal(answer) == (503, "no_storage")

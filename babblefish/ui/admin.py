@@ -58,13 +58,15 @@ def mount_admin(
     _add_sign_in(app, settings, door)
     _add_password(app, settings, door)
 
-    from babblefish.ui.host import page, projector, trace, transcripts  # gradio is slow to import
+    # gradio is slow to import
+    from babblefish.ui.host import page, people_routes, projector, trace, transcripts
     from babblefish.ui.host.links import Links
 
     links = Links(settings)
     projector.add_routes(app, hub, links)
     trace.add_routes(app, hub)
     transcripts.add_routes(app, hub)
+    people_routes.add_routes(app, hub)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         page.mount(app, page.build(hub, settings, links), "/admin")

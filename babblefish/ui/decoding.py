@@ -131,11 +131,12 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.int16) - 128) * 256
-    if np.issubdtype(samples.dtype, np.floating):
-        if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) > _LOUDEST:
-            raise AudioError(
-                "bad_audio", "There are values in this recording that are no sound (NaN or Inf)."
-            )
+    if np.issubdtype(samples.dtype, np.floating) and not (
+        np.isfinite(samples).all() and np.abs(samples).max(initial=0) <= _LOUDEST
+    ):
+        raise AudioError(
+            "bad_audio", "There are values in this recording that are no sound (NaN or Inf)."
+        )
     return to_float32(samples).clip(-1.0, 1.0)
 
 

@@ -50,7 +50,9 @@ _GRADIO_PATHS = re.compile(
 streams, the API documentation, calls by name, monitoring and its code editor are answered with
 404."""
 _OWN_PATHS = re.compile(
-    r"/projector/\w+(/state)? | /trace\.(json|csv) | /transcripts/\w+(/file)?", re.VERBOSE
+    r"""/projector/\w+(/state)? | /trace\.(json|csv) | /transcripts/\w+(/file)?
+        | /people(/[\w-]+){1,4}""",
+    re.VERBOSE,
 )
 _OUTSIDE = re.compile(
     r"""<link\s+rel="preconnect"[^>]*>|<link\s+rel="manifest"[^>]*>"""
@@ -60,7 +62,9 @@ _OUTSIDE = re.compile(
 """Parts of Gradio's page that fetch from, or point to, other servers."""
 _HEAD = (
     '<link rel="icon" href="data:,"><link rel="stylesheet" href="/web/host.css">'
-    '<script type="module" src="/web/host.js"></script></head>'
+    '<script type="module" src="/web/host.js"></script>'
+    '<link rel="stylesheet" href="/web/people.css">'
+    '<script type="module" src="/web/people.js"></script></head>'
 )
 
 

@@ -15,6 +15,7 @@ from gradio.themes import Base
 from babblefish.settings import Settings
 from babblefish.ui.host.banner import create_banner
 from babblefish.ui.host.links import Links
+from babblefish.ui.host.people import create_people_tab
 from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
 from babblefish.ui.host.server import create_server_tab
 from babblefish.ui.host.trace import create_trace_tab
@@ -80,6 +81,7 @@ def build(hub: Hub, settings: Settings, links: Links) -> gr.Blocks:
         with gr.Tabs():
             live = [
                 create_rooms_tab(page, hub, settings, links),
+                create_people_tab(page, hub),
                 create_trace_tab(page, hub),
                 create_server_tab(page, hub),
             ]
