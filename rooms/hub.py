@@ -16,13 +16,14 @@ from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
+from rooms import presets
 from rooms.member import Member
 from rooms.people import People
 from rooms.room import Room, RoomSettings
 
 log = logging.getLogger(__name__)
 
-PRESETS: dict[str, RoomSettings] = {"meeting": RoomSettings()}
+PRESETS: dict[str, RoomSettings] = {name: p.settings for name, p in presets.PRESETS.items()}
 """Starting points for a room's settings."""
 _SWEEP_S = 2.0
 
@@ -67,17 +68,18 @@ class Hub:
             raise RoomError(
                 "too_many_rooms", f"There are {limit} rooms already. Close one of them first."
             )
-        if preset not in PRESETS:
-            raise RoomError("preset", f"Known presets: {', '.join(PRESETS)}.")
-        base = PRESETS[preset]
-        if preset == "meeting":
-            base = RoomSettings(self._settings.original_level, self._settings.lag_budget)
+        base = presets.settings(preset, self.usual)
         room = Room(
             name, self._engine, base, max_members=self._settings.max_members,
             token_seconds=self._settings.token_hours * 3600, clock=self._clock,
         )  # fmt: skip
         self.rooms[room.code] = room
         return room
+
+    @property
+    def usual(self) -> RoomSettings:
+        """What meetings are opened with on this server."""
+        return RoomSettings(self._settings.original_level, self._settings.lag_budget)
 
     def enter(self, code: str, token: str) -> Room:
         """The room, for someone with its link. Raises RoomError("room_token")."""

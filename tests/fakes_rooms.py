@@ -48,6 +48,8 @@ class FakeEngine:
 @dataclass(frozen=True)
 class FakeRoomSettings:
     original_level: float = 0.2
+    listen_only: bool = False
+    detect_language: bool = False
     lag_budget: float = 12.0
     partial_captions: bool = True
 
@@ -120,6 +122,16 @@ class FakeMember:
         return FakeLink(self, send)
 
 
+class FakeDoor:
+    """Open to everybody."""
+
+    def __init__(self, room: FakeRoom) -> None:
+        self._room = room
+
+    def enter(self, address: str, **who) -> FakeMember:
+        return self._room.join(**who)
+
+
 class FakeRoom:
     def __init__(self, name: str, script: str) -> None:
         alphabet = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -131,6 +143,7 @@ class FakeRoom:
         self.members: dict[str, FakeMember] = {}
         self.traces: deque = deque(maxlen=100)
         self.settings = FakeRoomSettings()
+        self.admission = FakeDoor(self)
 
     def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> FakeMember:
         if self.locked:

@@ -73,6 +73,7 @@ class Access:
             "room": parse("120/minute"),
             "join": parse("40/minute"),
             "offer": RateLimitItemPerMinute(settings.offers_per_minute),
+            "place": parse("600/minute"),
             "leave": parse("120/minute"),
             "guess": parse("30/minute"),
         }

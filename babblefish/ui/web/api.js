@@ -59,6 +59,8 @@ export const api = {
     request(`${room(code)}/offer`, { method: "POST", bearer: key, body: { type: "offer", sdp } }),
   leave: (code, key) =>
     request(`${room(code)}/leave`, { method: "POST", bearer: key, keepalive: true }),
+  place: (code, key) => request(`${room(code)}/place`, { bearer: key }),
+  giveUp: (code, key) => request(`${room(code)}/place`, { method: "DELETE", bearer: key }),
   /** Whether this server has the page: only one with its own certificate explains it. */
   exists: (path) => fetch(path).then((answer) => answer.ok, () => false),
 };
