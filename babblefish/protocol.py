@@ -62,6 +62,8 @@ class Utterance:
     """language the speaker declared (ISO 639-1), None when open"""
     language_fixed: bool = False
     """True: ``language`` is an order, not a prior for identification"""
+    glossary: tuple[str, ...] = ()
+    """names and terms that may be said, spelt as they are to be written"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class Person:
     """index into the palette of room.css, 0..11"""
     microphone: bool
     connected: bool
+    may_speak: bool = True
+    """False: the host lets only presenters be heard, and this is none"""
 
 
 @dataclass(frozen=True, slots=True)

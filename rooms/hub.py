@@ -18,6 +18,7 @@ from babblefish.settings import Settings
 from babblefish.storage.records import Retention, StoredRoom
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
+from rooms import presets
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
 from rooms.member import Member
@@ -27,8 +28,6 @@ from rooms.room import Room, RoomSettings
 
 log = logging.getLogger(__name__)
 
-PRESETS: dict[str, RoomSettings] = {"meeting": RoomSettings()}
-"""Starting points for a room's settings."""
 _SWEEP_S = 2.0
 
 
@@ -92,23 +91,17 @@ class Hub:
             raise RoomError(
                 "too_many_rooms", f"There are {limit} rooms already. Close one of them first."
             )
-        if preset not in PRESETS:
-            raise RoomError("preset", f"Known presets: {', '.join(PRESETS)}.")
-        return self._open(name, self._base(preset), self._kept(preset=preset))
-
-    def _base(self, preset: str) -> RoomSettings:
-        if preset == "meeting":
-            return RoomSettings(self._settings.original_level, self._settings.lag_budget)
-        return PRESETS[preset]
+        return self._open(name, presets.settings(preset, self.usual), self._kept())
 
     def _restore(self, past: Past) -> None:
         stored = past.room
-        base = self._base(stored.preset if stored.preset in PRESETS else "meeting")
-        self._open(stored.name, _settings(base, stored.settings), self._kept(past=past))
+        known = stored.preset if stored.preset in presets.PRESETS else "meeting"
+        base = presets.settings(known, self.usual)
+        self._open(stored.name, _settings(base, past.settings), self._kept(past))
 
-    def _kept(self, preset: str = "meeting", past: Past | None = None) -> Kept:
+    def _kept(self, past: Past | None = None) -> Kept:
         return Kept(
-            self.storage, self.secret, self._settings.token_hours * 3600, preset=preset, past=past,
+            self.storage, self.secret, self._settings.token_hours * 3600, past=past,
             wall=self._wall,
         )  # fmt: skip
 
@@ -120,6 +113,11 @@ class Hub:
         room.on_voice = self.profiles.voice_found
         self.rooms[room.code] = room
         return room
+
+    @property
+    def usual(self) -> RoomSettings:
+        """What meetings are opened with on this server."""
+        return RoomSettings(self._settings.original_level, self._settings.lag_budget)
 
     def enter(self, code: str, token: str) -> Room:
         """The room, for someone with its link. Raises RoomError("room_token")."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-_LINK, _SEATS = "_link", "_given_up"
+_LINK, _SEATS, _PRESENTERS = "_link", "_given_up", "_presenters"
 """beside the host's settings in ``StoredRoom.settings``"""
 _MOST_MISSED = 1000
 """utterances from before a restart that phones may ask for"""
@@ -48,27 +48,34 @@ class Past:
     last_seq: int = 0
     entries: tuple[TranscriptEntry, ...] = ()
 
+    @property
+    def settings(self) -> dict[str, float | bool | str]:
+        """Fields of ``RoomSettings``, and possibly others."""
+        return {**self.room.settings, "glossary": "\n".join(self.room.glossary)}
+
 
 class Kept:
     """What of one room outlives the process: its code, link, seats and transcript."""
 
     def __init__(
         self, storage: Storage | None = None, secret: ServerSecret | None = None,
-        token_seconds: float = 86400.0, *, preset: str = "meeting", past: Past | None = None,
+        token_seconds: float = 86400.0, *, past: Past | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._storage, self._wall = storage, wall
+        self.presenters: frozenset[str] = frozenset()
+        """members who may speak where others only listen, as they were before a restart"""
         secret = secret or ServerSecret()
         if past is None:
             self.code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
-            self.preset, self.created, self.locked = preset, wall(), False
+            self.created, self.locked = wall(), False
             self.archive = Archive(storage, self.code)
             self.link = Link(secret, self.code, token_seconds, wall)
             self.seats = Seats(secret, self.code, token_seconds, wall)
             return
         stored = past.room
-        self.code, self.preset, self.created = stored.code, stored.preset, stored.created
-        self.locked = stored.locked
+        self.code, self.created, self.locked = stored.code, stored.created, stored.locked
+        self.presenters = frozenset(str(stored.settings.get(_PRESENTERS, "")).split())
         since = int((wall() - stored.created) * _SEQ_PER_S)
         first_seq = max(since, past.last_seq + _SEQ_GAP)
         self.archive = Archive(storage, self.code, stored.retention, past.entries, first_seq)
@@ -81,14 +88,17 @@ class Kept:
         """Record ``room`` as it is now; a closed one is closed for good."""
         if self._storage is None:
             return
+        settings = asdict(room.settings)
+        glossary = tuple(settings.pop("glossary").splitlines())
         own: dict[str, float | bool | str] = {
-            _LINK: self.link.generation, _SEATS: " ".join(self.seats.given_up)
+            _LINK: self.link.generation, _SEATS: " ".join(self.seats.given_up),
+            _PRESENTERS: " ".join(sorted(room.presenters)),
         }  # fmt: skip
         self._storage.record(
             StoredRoom(
-                self.code, room.name, self.preset, self.created, (self.link.hash,),
+                self.code, room.name, room.settings.preset, self.created, (self.link.hash,),
                 closed=self._wall() if room.closed else None, locked=room.locked,
-                retention=self.archive.retention, settings={**asdict(room.settings), **own},
+                retention=self.archive.retention, glossary=glossary, settings={**settings, **own},
             )
         )  # fmt: skip
 

@@ -82,8 +82,9 @@ class Member:
 
     def person(self) -> Person:
         return Person(
-            self.id, self.name, self.speaks, self.hears, self.color, self.microphone,
-            self.connected,
+            self.id, self.name, self.speaks, self.hears, self.color,
+            self.microphone and self.room.may_speak(self), self.connected,
+            self.room.may_speak(self),
         )  # fmt: skip
 
     def send(self, event: ServerEvent) -> None:
@@ -144,7 +145,7 @@ class Link(AbstractContextManager):
     def hear(self, samples: np.ndarray) -> None:
         """int16 (n,) at 48 kHz from this member's microphone."""
         member = self.member
-        if not self._current or not member.microphone:
+        if not self._current or not member.microphone or not member.room.may_speak(member):
             return
         member.session.hear(self._to_speech.push(to_float32(samples)))
         whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples

@@ -7,11 +7,11 @@ and voices; knows nothing of addresses, pages or peer connections.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,33 +36,19 @@ from babblefish.protocol import (
     Welcome,
 )
 from babblefish.storage.records import Retention
+from rooms import glossary
+from rooms.admission import Admission
 from rooms.archive import Face
 from rooms.keeping import Kept
 from rooms.keys import Seat
 from rooms.member import Member
 from rooms.names import clean_name
 from rooms.publication import CaptionLog, Publication, TraceRow, display_name
+from rooms.room_settings import RoomSettings
 
 COLORS = 12
 """size of the palette in room.css"""
 _MAX_TRACES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RoomSettings:
-    """What a host may change while the room is open."""
-
-    original_level: float = 0.2
-    """0..1: loudness of originals that a listener does not understand, until they change it"""
-    lag_budget: float = 12.0
-    """seconds of delay after which sound is skipped and the caption marked"""
-    partial_captions: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.original_level <= 1.0:
-            raise RoomError("setting", "The original voice's level is between 0 and 1.")
-        if not 3.0 <= self.lag_budget <= 120.0:
-            raise RoomError("setting", "The lag budget is between 3 and 120 seconds.")
 
 
 class Room:
@@ -82,8 +68,11 @@ class Room:
         self.locked = kept.locked
         self.closed = False
         self.members: dict[str, Member] = {}
+        self.admission = Admission(self)
+        self.presenters = set(kept.presenters)
+        """members who are heard where everybody else only listens"""
         self.traces: deque[TraceRow] = deque(maxlen=_MAX_TRACES)
-        self._max_members = max_members
+        self.max_members = max_members
         self._captions = CaptionLog(kept.archive.first_seq)
         self._voices = VoiceBook()
         self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
@@ -97,6 +86,7 @@ class Room:
 
     def rotate_token(self) -> None:
         """Make a new link; the old one opens nothing any more. Members stay."""
+        self.admission.forgive()
         self.kept.link.renew()
         self.kept.save(self)
 
@@ -116,12 +106,14 @@ class Room:
 
     # --- membership -------------------------------------------------------------------------
 
-    def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> Member:
-        """A new participant. speaks: a language code, or "auto".
+    def join(
+        self, *, name: str, speaks: str, hears: str, microphone: bool, admitted: bool = False
+    ) -> Member:
+        """A new participant. speaks: a language code, or "auto". admitted: the host let them in.
 
         Raises RoomError("room_locked" | "room_full" | "bad_name" | "language").
         """
-        if self.locked:
+        if self.locked and not admitted:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
         seat = Seat.new(self.last_seq, self._free_color())
         return self._sit(seat, name, speaks, hears, microphone)
@@ -136,8 +128,8 @@ class Room:
         return here or self._sit(seat, name, speaks, hears, microphone)
 
     def _sit(self, seat: Seat, name: str, speaks: str, hears: str, microphone: bool) -> Member:
-        if len(self.members) >= self._max_members:
-            raise RoomError("room_full", f"The room is full ({self._max_members} people).")
+        if len(self.members) >= self.max_members:
+            raise RoomError("room_full", f"The room is full ({self.max_members} people).")
         member = Member(
             self, clean_name(name), self._speakable(speaks), self._hearable(hears), seat, microphone
         )
@@ -146,6 +138,14 @@ class Room:
         self._prepare()
         self.roster_changed()
         return member
+
+    def check_newcomer(self, speaks: str, hears: str) -> None:
+        """Whether somebody may wait at the door. Raises as ``join``; who waits counts, too."""
+        if self.locked:
+            raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
+        if len(self.members) + len(self.admission.waiting) >= self.max_members:
+            raise RoomError("room_full", f"The room is full ({self.max_members} people).")
+        self._speakable(speaks), self._hearable(hears)
 
     def configure(
         self, member: Member, name: str | None, speaks: str | None, hears: str | None
@@ -183,12 +183,15 @@ class Room:
             member.link.close(reason)
         member.task.cancel()
         self._voices.release(member.id)
+        self.presenters.discard(member.id)
         self.roster_changed()
 
     async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
         """Raises RoomError("member") when there is no such member."""
         if member_id not in self.members:
             raise RoomError("member", "This person has left already.")
+        if reason == "removed":
+            self.admission.removed(member_id)
         self.leave(self.members[member_id], reason)
 
     def lock(self, locked: bool) -> None:
@@ -208,20 +211,40 @@ class Room:
         self._captions.clear()
 
     def set(self, **changes: Any) -> None:
-        """Change settings; they hold at once. Raises RoomError("setting")."""
-        known = {field.name for field in fields(RoomSettings)}
-        if unknown := set(changes) - known:
-            raise RoomError("setting", f"There is no setting {', '.join(sorted(unknown))}.")
-        before, self.settings = self.settings, replace(self.settings, **changes)
+        """Change settings; they hold at once. Raises RoomError("setting" | "glossary")."""
+        before, self.settings = self.settings, self.settings.changed(**changes)
+        if before.waiting_list and not self.settings.waiting_list:
+            with contextlib.suppress(RoomError):  # whom there is no room for waits on
+                self.admission.admit_all()
         for member in self.members.values():
             member.playout.lag_budget = self.settings.lag_budget
             if before.original_level != self.settings.original_level:
                 member.playout.originals.level = self.settings.original_level
+        if before.listen_only != self.settings.listen_only:
+            self._floor_changed()
         self.kept.save(self)
+
+    def present(self, member_id: str, presenting: bool) -> None:
+        """Who is heard while only presenters are. Raises RoomError("member")."""
+        if member_id not in self.members:
+            raise RoomError("member", "This person has left already.")
+        (self.presenters.add if presenting else self.presenters.discard)(member_id)
+        self._floor_changed()
+        self.kept.save(self)
+
+    def may_speak(self, member: Member) -> bool:
+        return not self.settings.listen_only or member.id in self.presenters
+
+    def _floor_changed(self) -> None:
+        for member in self.members.values():
+            if not self.may_speak(member):
+                member.session.flush()
+        self.roster_changed()
 
     async def close(self) -> None:
         """Send everybody away for good and stop all work."""
         self.closed = True
+        self.admission.close()
         self.kept.save(self)
         await self._empty()
 
@@ -242,6 +265,7 @@ class Room:
     def expire(self, grace: float) -> None:
         """Let go of members who have been without a connection for ``grace`` seconds."""
         now = self.clock()
+        self.admission.expire()
         for member in list(self.members.values()):
             if member.away_since is not None and now - member.away_since > grace:
                 self._let_go(member, "left")
@@ -309,7 +333,13 @@ class Room:
     # --- Audience ---------------------------------------------------------------------------
 
     def spoken_language(self, member: str) -> str | None:
-        return self.members[member].speaks if member in self.members else None
+        if self.settings.detect_language or member not in self.members:
+            return None
+        return self.members[member].speaks
+
+    def glossary(self, member: str) -> tuple[str, ...]:
+        names = [other.name for other in self.members.values()]
+        return glossary.expected(glossary.terms(self.settings.glossary), names)
 
     def targets(self, member: str) -> Mapping[str, str | None]:
         """Languages of the others, with a voice where somebody is connected to hear it."""
@@ -396,7 +426,7 @@ class Room:
         publication = self._publications.get(utterance.id)
         if publication is None:
             return
-        row = publication.publish(message, voice)
+        row = publication.publish(message, voice if self.settings.shared_phones else 0)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]

@@ -58,6 +58,10 @@ class Audience(Protocol):
         """The language the member declared, None when open."""
         ...
 
+    def glossary(self, member: str) -> tuple[str, ...]:
+        """Names and terms that the member may say."""
+        ...
+
     def targets(self, member: str) -> Mapping[str, str | None]:
         """Languages wanted by the others → voice, or None for captions only."""
         ...
@@ -247,6 +251,7 @@ class Session:
             self._utterance, self.member, Audio(self._buffer.read(start, end), SPEECH_RATE),
             start / SPEECH_RATE, voiced_end / SPEECH_RATE,
             self._audience.spoken_language(self.member), self._language_fixed,
+            self._audience.glossary(self.member),
         )  # fmt: skip
 
     def _end(self, utterance: Utterance, forced: bool) -> None:

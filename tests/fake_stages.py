@@ -42,13 +42,15 @@ class ToneRecogniser:
     """ "Hears" the loudest frequency: text is ``said <Hz> for <tenths of a second>``.
 
     Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
-    6300 returns garbage, 6400 raises; 5500 Hz is never translated.
+    6300 returns garbage, 6400 raises; 5500 Hz is never translated, and 5600 is heard as whatever
+    is in the glossary.
     """
 
     capabilities = RecogniserCapabilities(
         languages=frozenset({"en", "fr", "es", "de"}),
         translates_into=frozenset({"en"}),
         max_seconds=30.0,
+        glossary=True,
     )
 
     def __init__(self, delay: float = 0.0) -> None:
@@ -71,6 +73,8 @@ class ToneRecogniser:
         loud = np.abs(audio) > 0.01
         language = request.language or "en"
         text = f"said {hertz} for {round(loud.mean() * len(audio) / 1600)}" if loud.any() else ""
+        if hertz == 5600 and text:
+            text = f"this is {', '.join(sorted(request.glossary))}"
         wanted = request.translate_into
         if request.translate_when is not None and language not in request.translate_when:
             wanted = ()
@@ -82,16 +86,17 @@ class ToneRecogniser:
 
 
 class TagTranslator:
-    """``[target] text``."""
+    """``[target] text``; takes White for a colour."""
 
     capabilities = TranslatorCapabilities(
-        pairs={(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b}
+        {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
+        stand_ins=("Daniel", "Robert", "Thomas"),
     )
 
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
-        return [f"[{target}] {text}" for text in texts]
+        return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):
         pass

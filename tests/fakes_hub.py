@@ -17,7 +17,9 @@ from rooms.room import Room
 class QuietEngine:
     """The part of ``Engine`` that rooms without speech use."""
 
-    recogniser_capabilities = SimpleNamespace(languages=frozenset({"en", "fr", "pl", "ar"}))
+    recogniser_capabilities = SimpleNamespace(
+        languages=frozenset({"en", "fr", "pl", "ar"}), glossary=True
+    )
     speaker_encoder = SimpleNamespace(
         capabilities=SpeakerEncoderCapabilities("fake", 2, 0.3, {1.0: 0.9, 3.0: 0.95})
     )

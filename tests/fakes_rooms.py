@@ -50,6 +50,8 @@ class FakeEngine:
 @dataclass(frozen=True)
 class FakeRoomSettings:
     original_level: float = 0.2
+    listen_only: bool = False
+    detect_language: bool = False
     lag_budget: float = 12.0
     partial_captions: bool = True
 
@@ -122,6 +124,18 @@ class FakeMember:
         return FakeLink(self, send)
 
 
+class FakeDoor:
+    """Open to everybody."""
+
+    def __init__(self, room: FakeRoom) -> None:
+        self._room = room
+
+    def enter(self, address: str, *, seated: Callable, **who) -> FakeMember:
+        member = self._room.join(**who)
+        seated(member)
+        return member
+
+
 class FakeRoom:
     def __init__(self, name: str, script: str) -> None:
         alphabet = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -134,6 +148,7 @@ class FakeRoom:
         self.traces: deque = deque(maxlen=100)
         self.settings = FakeRoomSettings()
         self.kept = Kept()
+        self.admission = FakeDoor(self)
 
     def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> FakeMember:
         if self.locked:

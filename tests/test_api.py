@@ -55,7 +55,8 @@ async def test_joining_and_leaving():
         answer = await server.post(f"/api/rooms/{room.code}/join", room.token, JOIN)
         assert answer.status_code == 200
         body = answer.json()
-        assert set(body) == {"member", "key", "color", "name"}
+        assert set(body) == {"member", "key", "color", "name", "waiting"}
+        assert body["waiting"] is False
         assert body["member"] in room.members
         path = f"/api/rooms/{room.code}/leave"
         assert (await server.post(path, body["key"])).status_code == 204
@@ -300,6 +301,7 @@ async def test_the_api_describes_itself_and_nothing_comes_from_outside():
             "/health",
             "/api/rooms/{code}",
             "/api/rooms/{code}/join",
+            "/api/rooms/{code}/place",
             "/api/rooms/{code}/offer",
             "/api/rooms/{code}/leave",
             "/api/rooms/{code}/return",

@@ -40,6 +40,7 @@ from babblefish.protocol import (
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
+from rooms.admission import Admission
 from rooms.keeping import Kept
 from tests.voice_script import VoiceScript, add_voice_routes
 
@@ -83,6 +84,9 @@ class ScriptedEngine:
 @dataclass(frozen=True)
 class RoomSettings:
     original_level: float = 0.2
+    listen_only: bool = False
+    detect_language: bool = False
+    waiting_list: bool = False
 
 
 class ScriptedLink(AbstractContextManager):
@@ -141,6 +145,7 @@ class ScriptedMember:
         self.speaks = None if speaks == "auto" else speaks
         self.id, self.key = f"m{next(self._ids)}", secrets.token_urlsafe(24)
         self.color = len(room.members) % 12
+        self.may_speak = True
         self.link: ScriptedLink | None = None
         self.links = 0
         self.profile = ""
@@ -153,7 +158,7 @@ class ScriptedMember:
     def person(self) -> Person:
         return Person(
             self.id, self.name, self.speaks, self.hears, self.color, self.microphone,
-            self.link is not None,
+            self.link is not None, self.may_speak,
         )  # fmt: skip
 
 
@@ -169,11 +174,18 @@ class ScriptedRoom:
         self.settings = RoomSettings()
         self.kept = Kept()
         self.members: dict[str, ScriptedMember] = {}
+        self.clock, self.max_members = time.monotonic, 40
+        self.admission = Admission(self)
         self.extras: list[Person] = []
         """people of the script, without a phone"""
         self.finals: list[Caption] = []
 
-    def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> ScriptedMember:
+    def check_newcomer(self, speaks: str, hears: str) -> None:
+        pass
+
+    def join(
+        self, *, name: str, speaks: str, hears: str, microphone: bool, admitted: bool = False
+    ) -> ScriptedMember:
         if self.full:
             raise RoomError("room_full", "The room is full.")
         if self.locked:
@@ -183,6 +195,8 @@ class ScriptedRoom:
         return member
 
     async def remove(self, member_id: str, reason: str = "removed") -> None:
+        if reason == "removed":
+            self.admission.removed(member_id)
         self.end(self.members[member_id], reason)
 
     def end(self, member: ScriptedMember, reason: str) -> None:

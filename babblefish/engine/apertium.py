@@ -51,6 +51,11 @@ _NEARLY_SAME = frozenset(
 _COST = {"near": 1.0, "close": 1.3, "far": 1.8}
 _MEASURED = {("fr", "es"): 2.6, ("es", "fr"): 2.6, ("ca", "en"): 2.9}
 """pairs that lose more than a detour does: see bench/results/translation_routes.md"""
+_STAND_INS = (
+    "Daniel", "Robert", "Thomas", "David", "Martin", "Patrick", "Victor", "Simon", "Hugo", "Peter",
+    "Albert", "Oscar", "Edgar", "Arthur", "Igor", "Eric", "Ivan", "Olga",
+)  # fmt: skip
+"""names that every pair installed here knows or leaves alone, and none inflects"""
 _LONGEST = 1500
 """characters given to a pipeline at once"""
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
@@ -79,7 +84,7 @@ class ApertiumTranslator:
         self._keep, self._timeouts = keep, (timeout, start_timeout)
         self._pipelines: OrderedDict[Path, Pipeline] = OrderedDict()
         self.capabilities = TranslatorCapabilities(
-            pairs={pair: quality(path) for pair, path in self._paths.items()}
+            {pair: quality(path) for pair, path in self._paths.items()}, _STAND_INS
         )
         self._warm_up(warm)
 

@@ -192,12 +192,13 @@ class Engine:
         Raises BabbleFishError when the recogniser cannot; drafts are dropped under load.
         """
         wanted = tuple(targets)
-        request = translations.request(self, utterance, wanted, draft=True)
-        raw = await self._draft_recogniser(utterance.language).call(
+        recogniser = self._draft_recogniser(utterance.language)
+        request = translations.request(self, utterance, wanted, recogniser.capabilities, draft=True)
+        raw = await recogniser.call(
             "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT,
             timeout=_DRAFT_TIMEOUT_S,
         )  # fmt: skip
-        heard = checked_recognition(raw)
+        heard = translations.spelt(checked_recognition(raw), utterance.glossary)
         transcript = Transcript(
             utterance.id, heard.text, heard.language, heard.language_probability,
             heard.confidence, final=False,
@@ -207,7 +208,9 @@ class Engine:
             if target == heard.language:
                 continue
             with contextlib.suppress(TranslationError):
-                text, route = await translations.translate(self, heard, target, Priority.DRAFT)
+                text, route = await translations.translate(
+                    self, heard, target, utterance.glossary, Priority.DRAFT
+                )
                 found.append(Translation(utterance.id, target, text, route.quality, False))
         return transcript, found
 

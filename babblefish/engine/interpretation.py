@@ -80,6 +80,7 @@ class Interpretation:
         begun = time.perf_counter()
         utterance = self._utterance
         heard = checked_recognition(await self._transcribe())
+        heard = translations.spelt(heard, utterance.glossary)
         self._time("recognise", begun)
         self._emit(
             Transcript(
@@ -91,10 +92,11 @@ class Interpretation:
 
     async def _transcribe(self) -> Any:
         """Ask the recogniser; once more if its process died, which may not have been our fault."""
-        request = translations.request(self._engine, self._utterance, self._targets)
+        able = self._engine.recogniser_capabilities
+        request = translations.request(self._engine, self._utterance, self._targets, able)
         ask = partial(
             self._engine.recogniser.call, "transcribe", self._utterance.audio.samples, request,
-            priority=self._priority, batch=self._engine.recogniser_capabilities.batch,
+            priority=self._priority, batch=able.batch,
         )  # fmt: skip
         try:
             return await ask()
@@ -106,7 +108,9 @@ class Interpretation:
     async def _into(self, target: str, heard: Recognition) -> None:
         try:
             begun = time.perf_counter()
-            text, route = await translations.translate(self._engine, heard, target, self._priority)
+            text, route = await translations.translate(
+                self._engine, heard, target, self._utterance.glossary, self._priority
+            )
             self._time(f"translate {target}", begun)
             self._emit(Translation(self._utterance.id, target, text, route.quality))
             voice = self._targets[target]

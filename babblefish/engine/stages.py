@@ -87,6 +87,8 @@ class RecogniserCapabilities:
     batch: int = 1
     """utterances that it takes at once; above 1 it has ``transcribe_batch``, which takes a list of
     (audio, request) and returns a list of recognitions or errors"""
+    glossary: bool = False
+    """whether a request's ``glossary`` helps it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class RecognitionRequest:
     draft: bool = False
     """a quick look at unfinished speech: lower accuracy is fine, speed matters"""
     context: str = ""
-    """text said just before, or names and terms to expect"""
+    """text said just before"""
+    glossary: tuple[str, ...] = ()
+    """names and terms that may be said, spelt as they are to be written"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,9 @@ class Recogniser(Protocol):
 class TranslatorCapabilities:
     pairs: Mapping[tuple[str, str], Quality]
     """(source, target) → how good it is"""
+    stand_ins: tuple[str, ...] = ()
+    """names that it knows and leaves as they are: with one of them in place of a term that it
+    does not know, it builds a better sentence"""
 
     @classmethod
     def among(cls, known: Iterable[str]) -> TranslatorCapabilities:

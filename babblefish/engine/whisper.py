@@ -10,6 +10,7 @@ start or end, nor how text is translated.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from babblefish.engine.stages import (
     Recognition,
     RecognitionRequest,
 )
+from babblefish.engine.term_bias import Expecting, Terms
 from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel
 from babblefish.errors import WeightsError
@@ -61,6 +63,10 @@ _IDENTIFY_SECONDS = 8.0
 """of speech that tell a language as well as more would"""
 _TOKENS_PER_SECOND = {"latin": 11.0, "other": 25.0}
 _TOKENS_SPARE = 14
+_UNSPACED = frozenset({"ja", "zh", "yue", "th", "lo", "km", "my"})
+"""languages that put no spaces between words"""
+_SPACE = "Ġ"
+"""how tokens are listed that begin with a space"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +107,12 @@ class WhisperRecogniser:
             for task in ("transcribe", "translate")
         }
         self.tokens = _vocabulary(self.tokenizers["en", "transcribe"], self.model.vocabulary)
+        self._inside_word = _inside_word(vocabulary, self.model.vocabulary)
         self.capabilities = RecogniserCapabilities(
             languages=frozenset(self.languages),
             translates_into=frozenset({"en"}),
             max_seconds=MAX_SECONDS,
+            glossary=True,
         )
         self._warm_up()
 
@@ -122,6 +130,13 @@ class WhisperRecogniser:
         """Probability of each language in (n,) float32 of speech, of which the beginning counts."""
         longest = int(_IDENTIFY_SECONDS * SPEECH_RATE)
         return _Listening(self, samples[:longest], RecognitionRequest()).languages()
+
+    def terms(self, glossary: Sequence[str], language: str) -> Terms:
+        """``glossary`` as what a transcript in ``language`` may say."""
+        space = "" if language in _UNSPACED else " "
+        spelt = {space + form for term in glossary for form in (term, term[:1].upper() + term[1:])}
+        encode = self.tokenizers["en", "transcribe"].encode
+        return Terms([encode(text) for text in sorted(spelt)], self._inside_word)
 
     def _warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.05, SPEECH_RATE).astype(np.float32)
@@ -198,11 +213,13 @@ class _Listening:
         limit = self._token_limit(language)
         prompts = [self._prompt(language, task) for task in tasks]
         writer = Prompted(self._of.model, encoding, prompts, self._of.tokens)
+        terms = self._of.terms(self._request.glossary, language)
         found = search(
-            writer, [writer.limit(limit)] * len(prompts), end=self._of.tokens.end,
+            Expecting(writer, terms) if terms else writer,
+            [writer.limit(limit)] * len(prompts), end=self._of.tokens.end,
             beam=self._beam, between=interruption.check,
         )  # fmt: skip
-        judged = [self._judge(hypothesis, no_speech, limit) for hypothesis in found]
+        judged = [self._judge(hypothesis, terms, no_speech, limit) for hypothesis in found]
         return judged[0], judged[1] if len(judged) > 1 else None
 
     def _wants_english(self, language: str) -> bool:
@@ -227,13 +244,16 @@ class _Listening:
         per_second = _TOKENS_PER_SECOND["other" if language in NON_LATIN else "latin"]
         return int(_TOKENS_SPARE + self._seconds * per_second)
 
-    def _judge(self, hypothesis: Hypothesis, no_speech: float, limit: int) -> _Decoded:
+    def _judge(
+        self, hypothesis: Hypothesis, terms: Terms, no_speech: float, limit: int
+    ) -> _Decoded:
         text = self._of.tokenizers["en", "transcribe"].decode(hypothesis.tokens)
+        extra = terms.given(tuple(hypothesis.tokens)) / max(1, len(hypothesis.tokens))
         evidence = Evidence(
             text=tidy(text),
             tokens=len(hypothesis.tokens),
             seconds=self._seconds,
-            confidence=min(1.0, math.exp(hypothesis.score)),
+            confidence=min(1.0, math.exp(hypothesis.score - extra)),
             no_speech=no_speech,
         )
         return _Decoded(evidence, not hypothesis.complete or is_broken(evidence, limit))
@@ -261,6 +281,12 @@ def _vocabulary(tokenizer: Tokenizer, size: int) -> Tokens:
     suppressed_first = suppressed.copy()
     suppressed_first[0, [tokenizer.eot, *tokenizer.encode(" ")]] = -np.inf
     return Tokens(tokenizer.eot, suppressed, suppressed_first)
+
+
+def _inside_word(vocabulary: tokenizers.Tokenizer, size: int) -> np.ndarray:
+    """bool (size,): tokens that go on with the word before them."""
+    names = [vocabulary.id_to_token(number) or "<" for number in range(size)]
+    return np.array([name[0] != _SPACE and name[0].isalnum() for name in names])
 
 
 def _window(frames: int, windows: tuple[int, ...]) -> int:

@@ -59,6 +59,10 @@ class Step:
     length: int
     """tokens of each hypothesis so far"""
 
+    def scores(self) -> np.ndarray:
+        """float32 (rows, vocabulary)"""
+        return self.all_scores.numpy()
+
 
 class WhisperModel:
     """Not thread-safe."""

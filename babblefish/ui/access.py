@@ -74,6 +74,7 @@ class Access:
             "room": parse("120/minute"),
             "join": parse("40/minute"),
             "offer": RateLimitItemPerMinute(settings.offers_per_minute),
+            "place": parse("600/minute"),
             "leave": parse("120/minute"),
             "lines": parse("240/minute"),
             "transcript": parse("30/minute"),

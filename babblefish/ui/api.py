@@ -18,10 +18,12 @@ from starlette.exceptions import HTTPException
 
 from babblefish.errors import BabbleFishError, RoomError, TransportError
 from babblefish.ui.access import TOKEN, Access, RateLimited
+from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
     from babblefish.ui.rtc import Offers
+    from rooms.admission import Admission
     from rooms.hub import Hub
     from rooms.member import Member
     from rooms.room import Room
@@ -59,6 +61,7 @@ STATUS = {
     "bad_event": 422,
     "language": 422,
     "setting": 422,
+    "glossary": 422,
     "rate_limited": 429,
     "server_full": 503,
     "closing": 503,
@@ -68,6 +71,9 @@ STATUS = {
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
 """of the other codes, by where they come from; anything else is 500"""
+
+PLACE_SECONDS = 8.0
+"""for which a request from the door is held while nothing is decided"""
 
 Code = Annotated[str, Field(max_length=32)]
 
@@ -116,6 +122,10 @@ class RoomAnswer(BaseModel):
     kept: Literal["off", "until_close", "days"]
     """how long what is said is kept"""
     kept_days: int
+    listen_only: bool
+    """only presenters are heard here: nobody needs a microphone to begin with"""
+    detect_language: bool
+    """the language of each sentence is detected, whatever people choose"""
 
 
 class JoinAnswer(BaseModel):
@@ -123,6 +133,14 @@ class JoinAnswer(BaseModel):
     key: str
     color: int
     name: str
+    waiting: bool = False
+    """True: there is no participant yet, ``key`` is that of a place at the door"""
+
+
+class PlaceAnswer(BaseModel):
+    state: Literal["waiting", "admitted", "refused", "closed"]
+    seat: JoinAnswer | None = None
+    """once admitted"""
 
 
 class OfferAnswer(BaseModel):
@@ -158,6 +176,12 @@ class Desk:
     def back(self, request: Request, code: str, key: str, who: dict[str, Any]) -> Member:
         address = self._admit(request, code, "join")
         return self._guarded(address, lambda: self._hub.readmit(code, key, **who))
+
+    def place(self, request: Request, code: str) -> tuple[Admission, Place]:
+        """Somebody's place at the door of a room."""
+        address = self._admit(request, code, "place")
+        key = Access.bearer(request, "member_key")
+        return self._guarded(address, lambda: find_place(self._hub.rooms, code, key))
 
     def _admit(self, request: Request, code: str, action: str) -> str:
         address = Access.address(request)
@@ -212,10 +236,9 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
     desk = Desk(hub, access)
     phrasebook = Phrasebook(engine)
 
-    def seated(member: Member, profile: str) -> JoinAnswer:
+    def recognised(member: Member, profile: str) -> None:
         if profile:
             hub.profiles.seat(member, hub.profiles.recognise(profile))
-        return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
 
     @router.get("/rooms/{code}")
     async def room(code: Code, request: Request) -> RoomAnswer:
@@ -228,6 +251,8 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
             original_level=found.settings.original_level,
             kept=found.kept.archive.policy.kept,
             kept_days=found.kept.archive.policy.days,
+            listen_only=found.settings.listen_only,
+            detect_language=found.settings.detect_language,
             **phrasebook.lists(),
         )
 
@@ -236,7 +261,13 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         """Take a seat. Bearer: the room's token. The answer's key is this participant's own."""
         found = desk.room(request, code, "join")
         phrasebook.lists()
-        return seated(found.join(**body.model_dump(exclude={"profile"})), body.profile)
+        came = found.admission.enter(
+            Access.address(request), **body.model_dump(exclude={"profile"}),
+            seated=lambda member: recognised(member, body.profile),
+        )  # fmt: skip
+        if isinstance(came, Place):
+            return JoinAnswer(member="", key=came.key, color=0, name=came.name, waiting=True)
+        return _seat(came)
 
     @router.post("/rooms/{code}/return")
     async def back(code: Code, body: JoinBody, request: Request) -> JoinAnswer:
@@ -245,7 +276,24 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         key = Access.bearer(request, "member_key")
         phrasebook.lists()
         member = desk.back(request, code, key, body.model_dump(exclude={"profile"}))
-        return seated(member, body.profile)
+        recognised(member, body.profile)
+        return _seat(member)
+
+    @router.get("/rooms/{code}/place")
+    async def place(code: Code, request: Request) -> PlaceAnswer:
+        """Whether the host has let somebody in who waits at the door; answers when they have, or
+        after some seconds. Bearer: the key of the place."""
+        admission, mine = desk.place(request, code)
+        await admission.wait(mine, PLACE_SECONDS)
+        seat = _seat(mine.member) if mine.member else None
+        return PlaceAnswer(state=mine.state, seat=seat)
+
+    @router.delete("/rooms/{code}/place", status_code=204, response_class=Response)
+    async def give_up(code: Code, request: Request) -> Response:
+        """Wait no longer. Bearer: the key of the place."""
+        admission, mine = desk.place(request, code)
+        admission.give_up(mine)
+        return Response(status_code=204)
 
     @router.post("/rooms/{code}/offer")
     async def offer(code: Code, body: OfferBody, request: Request) -> OfferAnswer:
@@ -271,6 +319,10 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         return Response(status_code=204)
 
     return router
+
+
+def _seat(member: Member) -> JoinAnswer:
+    return JoinAnswer(member=member.id, key=member.key, color=member.color, name=member.name)
 
 
 def error_answer(error: BabbleFishError) -> JSONResponse:

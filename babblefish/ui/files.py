@@ -76,6 +76,9 @@ class FileAudience:
     def spoken_language(self, member: str) -> str | None:
         return self._source
 
+    def glossary(self, member: str) -> tuple[str, ...]:
+        return ()
+
     def targets(self, member: str) -> Mapping[str, str | None]:
         return {target: self._voice(member, target) for target in self._targets}
 

@@ -16,7 +16,7 @@ import gradio as gr
 
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.settings import Settings
-from babblefish.ui.host import transcripts, views
+from babblefish.ui.host import room_controls, transcripts, views
 from babblefish.ui.host.links import Links
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class Desk:
                 screen.say("The room has a new link and QR code. The old ones open nothing.")
             case "remove":
                 await room.remove(member)
+            case "admit":
+                room.admission.admit(member)
+            case "admit_all":
+                room.admission.admit_all()
+            case "refuse":
+                room.admission.refuse(member)
+            case "present" | "listen":
+                room.present(member, do == "present")
             case "close":
                 await self.hub.close_room(code)
                 self.links.forget(code)
@@ -144,6 +152,8 @@ class _Parts:
             "lag": {"value": room.settings.lag_budget},
             "partial": {"value": room.settings.partial_captions},
             **transcripts.update(room, self.desk.hub.storage is not None),
+            "door": {"value": views.door(room)},
+            **room_controls.wanted(room),
         }  # fmt: skip
 
     def changes(self, screen: Screen) -> dict[Any, Any]:
@@ -176,9 +186,7 @@ def create_rooms_tab(
     return tab, timer
 
 
-def _new_room(parts: _Parts) -> tuple[gr.Textbox, gr.Radio | None, gr.Button]:
-    from rooms.hub import PRESETS
-
+def _new_room(parts: _Parts) -> tuple[gr.Textbox, gr.Radio, gr.Button]:
     gr.HTML('<h2 class="bf-title">Rooms</h2>', padding=False)
     parts.components["list"] = gr.HTML(padding=False)
     with gr.Column(elem_classes="bf-new"):
@@ -186,10 +194,14 @@ def _new_room(parts: _Parts) -> tuple[gr.Textbox, gr.Radio | None, gr.Button]:
             label="New room", placeholder="Name, such as Board meeting", max_length=60, lines=1,
             max_lines=1, elem_id="bf-room-name",
         )  # fmt: skip
-        preset = None
-        if len(PRESETS) > 1:
-            choices = [(key.replace("_", " ").capitalize(), key) for key in PRESETS]
-            preset = gr.Radio(choices, value=choices[0][1], label="Made for")
+        choices = room_controls.CHOICES
+        preset = gr.Radio(
+            choices, value=choices[0][1], label="Made for",
+            info=room_controls.describe(choices[0][1]), elem_id="bf-new-preset",
+        )  # fmt: skip
+        preset.input(
+            lambda name: gr.update(info=room_controls.describe(name)), preset, preset, **QUIETLY
+        )
         create = gr.Button("Create room", variant="primary", elem_id="bf-create")
     parts.components["kept"] = gr.HTML(padding=False)
     return name, preset, create
@@ -214,6 +226,7 @@ def _room_panel(parts: _Parts) -> None:
                     filterable=False, visible=False, elem_classes="bf-address",
                 )  # fmt: skip
             with gr.Column(scale=1, min_width=300):
+                shown["door"] = gr.HTML(padding=False)
                 shown["people"] = gr.HTML(padding=False)
                 with gr.Accordion("Settings of this room", open=False, elem_classes="bf-settings"):
                     _room_settings(shown)
@@ -221,6 +234,7 @@ def _room_panel(parts: _Parts) -> None:
 
 
 def _room_settings(shown: dict[str, Any]) -> None:
+    room_controls.create(shown)
     shown["original"] = gr.Slider(
         0, 100, step=5, show_reset_button=False,
         label="Original voice under the translation (%)",
@@ -241,7 +255,7 @@ def _wire(
     screen: gr.State,
     timer: gr.Timer,
     action: gr.Textbox,
-    new: tuple[gr.Textbox, gr.Radio | None, gr.Button],
+    new: tuple[gr.Textbox, gr.Radio, gr.Button],
 ) -> None:
     desk, outputs = parts.desk, list(parts.components.values())
     name, preset, create = new
@@ -273,7 +287,7 @@ def _wire(
     timer.tick(look, screen, outputs, trigger_mode="once", **QUIETLY)
     page.load(arrive, screen, outputs, **QUIETLY)
     action.input(act, [action, screen], outputs, trigger_mode="multiple", **QUIETLY)
-    form = [name, preset, screen] if preset is not None else [name, screen]
+    form = [name, preset, screen]
     gr.on([create.click, name.submit], open_room, form, [name, *outputs], **QUIETLY)
 
 
@@ -284,10 +298,12 @@ def _wire_settings(parts: _Parts, screen: gr.State) -> None:
         async def changed(value: Any, now: Screen) -> dict[Any, Any]:
             try:
                 change(desk.room(now.selected), value)
-                now.shown[part] = parts.wanted(now)[part]  # the browser shows it already
+                if part != "preset":  # the browser shows it already, but not its sentence
+                    now.shown[part] = parts.wanted(now)[part]
             except BabbleFishError as error:
                 now.say(error.message, problem=True)
-                now.shown.pop(part, None)
+                if part != "glossary":  # what was typed stays, to be mended
+                    now.shown.pop(part, None)
             return parts.changes(now)
 
         return changed
@@ -300,6 +316,7 @@ def _wire_settings(parts: _Parts, screen: gr.State) -> None:
         "retention": lambda room, value: desk.hub.keep_transcript(
             room.code, transcripts.chosen(value)
         ),
+        **room_controls.changes(desk.hub),
     }
     for part, change in changes.items():
         component = shown[part]

@@ -84,7 +84,11 @@ def room_list(rooms: Mapping[str, Room], selected: str) -> str:
 def header(room: Room) -> str:
     """Name, state and what can be done with the whole room."""
     since = time.strftime("%H:%M", time.localtime(room.created_at))
-    state = "Locked: nobody new can join" if room.locked else "Open: anybody with the link can join"
+    state = "Open: anybody with the link can join"
+    if room.settings.waiting_list:
+        state = "Open: you admit those who join with the link"
+    if room.locked:
+        state = "Locked: nobody new can join"
     lock = f"{_LOCK} " if room.locked else ""
     toggle = ("Unlock", "unlock") if room.locked else ("Lock", "lock")
     buttons = [
@@ -127,9 +131,34 @@ def share(room: Room, links: Links) -> str:
     )
 
 
+def door(room: Room) -> str:
+    """Who waits to be let in; nothing when nobody does."""
+    waiting = room.admission.waiting
+    if not waiting:
+        return ""
+    everybody = button("Admit all", "admit_all", room) if len(waiting) > 1 else ""
+    items = "".join(
+        f'<li><div class="bf-who"><span class="bf-name" dir="auto">{esc(place.name)}</span>'
+        f'<span class="bf-muted">{esc(_languages(place.speaks, place.hears))}</span></div>'
+        + button("Admit", "admit", room, member=place.id, kind="bf-primary",
+                 aria=f"Admit {place.name}")
+        + button("Refuse", "refuse", room, member=place.id, kind="bf-quiet",
+                 aria=f"Refuse {place.name}")
+        + "</li>"
+        for place in waiting
+    )  # fmt: skip
+    return (
+        '<section class="bf-card bf-door" role="status"><div class="bf-door-head">'
+        f'<h3>Waiting to come in <span class="bf-count">{len(waiting)}</span></h3>{everybody}</div>'
+        f'<ul class="bf-people">{items}</ul></section>'
+    )
+
+
 def roster(room: Room) -> str:
     members = list(room.members.values())
     title = f'<h3>People <span class="bf-count">{len(members)}</span></h3>'
+    if room.settings.listen_only and members and not room.presenters:
+        title += '<p class="bf-muted">Nobody is heard yet: make those who talk presenters.</p>'
     if not members:
         body = (
             '<p class="bf-empty">Nobody is here yet. Let people scan the QR code; '
@@ -141,9 +170,8 @@ def roster(room: Room) -> str:
 
 
 def _person(room: Room, member: Member) -> str:
-    speaks = english_name(member.speaks) if member.speaks else "any language"
-    hears = english_name(member.hears)
-    if member.microphone:
+    presents = room.settings.listen_only and room.may_speak(member)
+    if member.microphone and room.may_speak(member):
         microphone = f'<span class="bf-mic on" title="microphone on">{_MICROPHONE_ON}'
         microphone += '<span class="bf-sr">microphone on</span></span>'
     else:
@@ -153,15 +181,28 @@ def _person(room: Room, member: Member) -> str:
     remove = button(
         "Remove", "remove", room, member=member.id, kind="bf-quiet", aria=f"Remove {member.name}",
         confirm=f"Remove {member.name}?",
-        detail="They can come back with the link, unless the room is locked.",
+        detail="Their phone tells them. If they come back with the link, they wait until you "
+        "admit them.",
     )  # fmt: skip
+    floor = ""
+    if room.settings.listen_only:
+        label, do = ("Stop presenting", "listen") if presents else ("Make presenter", "present")
+        floor = button(label, do, room, member=member.id, aria=f"{label}: {member.name}")
+        floor = f'<span class="bf-floor">{floor}</span>'
+    presenter = '<span class="bf-tag bf-presenter">presenter</span>' if presents else ""
     return (
         f'<li class="{"" if member.connected else "bf-away"}">'
         f'<span class="bf-dot" data-color="{int(member.color) % 12}"></span>'
-        f'<div class="bf-who"><span class="bf-name" dir="auto">{esc(member.name)}</span>{away}'
-        f'<span class="bf-muted">speaks {esc(speaks)} · hears {esc(hears)}</span></div>'
+        f'<div class="bf-who"><span class="bf-name" dir="auto">{esc(member.name)}</span>'
+        f"{presenter}{away}"
+        f'<span class="bf-muted">{esc(_languages(member.speaks, member.hears))}</span>{floor}</div>'
         f"{microphone}{remove}</li>"
     )
+
+
+def _languages(speaks: str | None, hears: str) -> str:
+    spoken = english_name(speaks) if speaks and speaks != "auto" else "any language"
+    return f"speaks {spoken} · hears {english_name(hears)}"
 
 
 def summary_tiles(tiles: Iterable[tuple[str, str]]) -> str:

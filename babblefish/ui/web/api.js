@@ -86,6 +86,8 @@ export const api = {
   lines: (code, key, query) =>
     request(`${room(code)}/transcript/lines?${new URLSearchParams(query)}`, { bearer: key }),
   transcript: (code, key, query) => file(`${room(code)}/transcript?${new URLSearchParams(query)}`, key),
+  place: (code, key) => request(`${room(code)}/place`, { bearer: key }),
+  giveUp: (code, key) => request(`${room(code)}/place`, { method: "DELETE", bearer: key }),
   /** Whether this server has the page: only one with its own certificate explains it. */
   exists: (path) => fetch(path).then((answer) => answer.ok, () => false),
 };

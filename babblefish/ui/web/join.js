@@ -53,6 +53,8 @@ export class JoinForm {
     fillHears($("hears"), info, hears);
     fillSpeaks($("speaks"), info, speaks, $("hears").value);
     $("speaks-more").open = $("speaks").value !== "same";
+    if (info.detect_language) $("speaks").value = AUTO;
+    show($("speaks-more"), !info.detect_language);
     this.notes();
     this.error("");
     this.working(false);
@@ -82,6 +84,7 @@ export class JoinForm {
       notes.push(t("join.note.notSpoken", { language: ownName(this.info, hears) }));
     }
     showNotes($("pair-notes"), notes);
+    if (this.info.detect_language) return showNotes($("speak-notes"), [t("join.note.detected")]);
     showNotes($("speak-notes"), speakingNotes(this.info, spoken(this.info, $("speaks").value, hears)));
   }
 
@@ -89,8 +92,9 @@ export class JoinForm {
 
   async prepareMic() {
     if (!window.isSecureContext) return this.trouble("insecure");
-    this.listenOnly(false);
-    if (await Mic.allowed()) await this.check();
+    $("listen-hint").textContent = t(this.info.listen_only ? "join.presentersOnly" : "join.listenOnlyHint");
+    this.listenOnly(Boolean(this.info.listen_only));
+    if (!this.info.listen_only && (await Mic.allowed())) await this.check();
   }
 
   listenOnly(on) {

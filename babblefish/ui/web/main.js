@@ -2,6 +2,7 @@
 
 import { ApiError, api } from "./api.js";
 import { $, show, store } from "./dom.js";
+import { Door } from "./door.js";
 import { JoinForm } from "./join.js";
 import { Mic } from "./mic.js";
 import { Room } from "./room.js";
@@ -35,6 +36,7 @@ let room = null;
 
 const mic = new Mic();
 const speaker = new Speaker($("sound"), (blocked) => show($("tap-to-hear"), blocked));
+const door = new Door(code, { seated, turnedAway, lost: askAgain });
 let form = null;
 
 async function begin() {
@@ -54,7 +56,7 @@ function remember(changes = {}) {
 }
 
 function forgetSeat() {
-  for (const name of ["key", "member", "originalLevel"]) delete seat[name];
+  for (const name of ["key", "member", "originalLevel", "place"]) delete seat[name];
   remember();
 }
 
@@ -67,10 +69,11 @@ async function open() {
     remember({ info });
   } catch (error) {
     // A renewed link does not end a seat that was taken with the old one.
-    if (!(error.status === 401 && seat.key && seat.info)) return refuse(error);
+    if (!(error.status === 401 && (seat.key || seat.place) && seat.info)) return refuse(error);
     info = seat.info;
   }
-  if (seat.key) await returnToSeat();
+  if (seat.place) waitAtDoor();
+  else if (seat.key) await returnToSeat();
   else showForm();
 }
 
@@ -107,9 +110,58 @@ async function join(choice) {
     if (REFUSALS[error.code] || error.code === "starting") return refuse(error);
     throw new Error(t("join.failed", { message: explain(error) }));
   }
-  remember({ ...choice, name: given.name, key: given.key, member: given.member });
   form.close();
+  if (given.waiting) return waitAtDoor({ ...choice, name: given.name, place: given.key });
+  remember({ ...choice, name: given.name, key: given.key, member: given.member });
   enter();
+}
+
+/** The host decides who comes in. */
+function waitAtDoor(changes = {}) {
+  remember(changes);
+  clearTimeout(waiting);
+  const { place } = seat;
+  state("waiting", null, [{ key: "action.stopWaiting", run: () => stopWaiting(place) }]);
+  $("state").focus({ preventScroll: true });
+  door.wait(place);
+}
+
+function stopWaiting(place) {
+  door.leave(place);
+  forgetSeat();
+  showForm();
+}
+
+async function seated({ key, member }) {
+  remember({ key, member, place: undefined });
+  if (mic.track) enter();
+  else await returnToSeat();
+}
+
+function turnedAway(decision) {
+  forgetSeat();
+  mic.close();
+  const again = [{ key: "action.askAgain", run: open, primary: true }];
+  if (decision === "refused") state("refused", "leave", again);
+  else state("closed", "door", [], "");
+}
+
+/** The server lost this phone's place, as after a restart: take a new one. */
+async function askAgain() {
+  forgetSeat();
+  try {
+    await takeSeatAgain();
+  } catch (error) {
+    mic.close();
+    refuse(error);
+  }
+}
+
+async function takeSeatAgain() {
+  const { name, speaks, hears, microphone } = seat;
+  const given = await api.join(code, seat.token, { name, speaks, hears, microphone });
+  if (given.waiting) waitAtDoor({ place: given.key });
+  else await seated(given);
 }
 
 /** A reload or a revived tab: the same person, without the form. */
@@ -132,6 +184,12 @@ async function rejoin(refusal) {
   const who = { name, speaks, hears, microphone, profile: profile() };
   try {
     const given = refusal.code === "seat" ? await comeBack(who) : await api.join(code, seat.token, who);
+    if (given.waiting) {
+      forgetSeat();
+      room.stop();
+      waitAtDoor({ place: given.key });
+      return null;
+    }
     remember({ key: given.key, member: given.member });
     return given;
   } catch (error) {

@@ -136,6 +136,19 @@ export class Room {
   people(event) {
     this.roster.update(event.people, this.seat.member);
     show($("room-locked"), event.locked);
+    this.floor(event.people.find((person) => person.id === this.seat.member)?.may_speak ?? true);
+  }
+
+  /** Whether the host lets this person be heard. */
+  floor(may) {
+    if (may === this.maySpeak) return;
+    const before = this.maySpeak;
+    this.maySpeak = may;
+    if (!may) talk.set({ has: false });
+    else if (before === false) {
+      toast(t("room.maySpeak"), 12000);
+      talk.set({ has: Boolean(this.mic.track), muted: true });
+    }
   }
 
   caption(event) {
@@ -183,6 +196,7 @@ export class Room {
   }
 
   async micPressed() {
+    if (this.maySpeak === false) return toast(t("room.presentersOnly"));
     if (talk.has) return talk.toggle();
     await this.openMic();
   }
@@ -201,7 +215,7 @@ export class Room {
     this.seat.microphone = true;
     this.remember();
     await this.call.setTrack(this.outgoing);
-    talk.set({ has: true, muted: talk.has ? talk.muted : false });
+    talk.set({ has: this.maySpeak !== false, muted: talk.has ? talk.muted : false });
     this.listDevices();
   }
 

@@ -1,0 +1,46 @@
+"""What a host may change while a room is open. Plain values, so that they are easily kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from babblefish.errors import RoomError
+from rooms import glossary
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """What a host may change while the room is open."""
+
+    original_level: float = 0.2
+    """0..1: loudness of originals that a listener does not understand, until they change it"""
+    lag_budget: float = 12.0
+    """seconds of delay after which sound is skipped and the caption marked"""
+    partial_captions: bool = True
+    preset: str = "meeting"
+    """see ``presets.py``: what the settings below began with"""
+    listen_only: bool = False
+    """only presenters are heard"""
+    shared_phones: bool = True
+    """people who share a phone are told apart by their voices"""
+    detect_language: bool = False
+    """whatever people say they speak: each sentence may be in another language"""
+    waiting_list: bool = False
+    """whoever joins waits until the host lets them in"""
+    glossary: str = ""
+    """names and terms, one a line"""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.original_level <= 1.0:
+            raise RoomError("setting", "The original voice's level is between 0 and 1.")
+        if not 3.0 <= self.lag_budget <= 120.0:
+            raise RoomError("setting", "The lag budget is between 3 and 120 seconds.")
+        glossary.terms(self.glossary)
+
+    def changed(self, **changes: Any) -> RoomSettings:
+        """Raises RoomError("setting" | "glossary")."""
+        known = {field.name for field in fields(self)}
+        if unknown := set(changes) - known:
+            raise RoomError("setting", f"There is no setting {', '.join(sorted(unknown))}.")
+        return replace(self, **changes)
