@@ -117,15 +117,19 @@ def _reads_the_transcript(dan, pierre) -> None:
     expect(pierre.page.locator("#transcript")).not_to_be_visible()
 
 
-def test_a_stop_in_peace_keeps_the_room_open_too(tmp_path):
-    with LastingServer(tmp_path) as server:
-        link, port = server.room_path, server.port
-        server._process.send_signal(signal.SIGINT)
-        server._process.wait(20)
-    with LastingServer(tmp_path, port) as again:
-        assert again.room_path == link
-        code, token = link.removeprefix("/r/").split("#t=")
-        answer = httpx.get(
-            f"{again.base}/api/rooms/{code}", headers={"Authorization": f"Bearer {token}"}
-        )
-        assert answer.status_code == 200 and answer.json()["name"] == "Meeting"
+def test_a_stop_in_peace_keeps_the_room_open_and_people_come_back_too(tmp_path):
+    with sync_playwright() as playwright:
+        with LastingServer(tmp_path) as server:
+            link, base, port = server.room_path, server.base, server.port
+            with browser(playwright, base) as dan:
+                dan.join(link, "Dan", "en", listen_only=True)
+                member = dan.page.evaluate(SEAT)
+                server._process.send_signal(signal.SIGINT)
+                server._process.wait(20)
+                banner = dan.page.locator("#banner")
+                banner.wait_for(state="visible", timeout=20_000)
+                with LastingServer(tmp_path, port) as again:
+                    assert again.room_path == link
+                    banner.wait_for(state="hidden", timeout=15_000)
+                    assert dan.page.evaluate(SEAT) == member
+                    expect(dan.page.locator("#people li:not(.away)")).to_have_count(1)

@@ -60,7 +60,7 @@ def update(room: Room, kept_here: bool) -> dict[str, dict[str, Any]]:
     ]  # fmt: skip
     return {
         "retention": {"choices": choices, "value": choice(retention), "visible": kept_here},
-        "transcript": {"value": _card(room), "visible": kept_here},
+        "transcript": {"value": _card(room)},
     }
 
 
