@@ -40,6 +40,7 @@ from babblefish.protocol import (
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
+from tests.voice_script import VoiceScript, add_voice_routes
 
 FRAME = 960
 _TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME) / 48000)).astype(np.int16)
@@ -141,6 +142,7 @@ class ScriptedMember:
         self.color = len(room.members) % 12
         self.link: ScriptedLink | None = None
         self.links = 0
+        self.profile = ""
         self.heard_peak = 0
         self.events: list[ClientEvent] = []
 
@@ -215,9 +217,20 @@ class ScriptedRoom:
         self.send(caption)
 
 
+class ScriptedProfiles:
+    """Believes every key."""
+
+    def recognise(self, key: str) -> str:
+        return key
+
+    def seat(self, member: ScriptedMember, speaker: str) -> None:
+        member.profile = speaker
+
+
 class ScriptedHub:
     def __init__(self) -> None:
         self.rooms: dict[str, ScriptedRoom] = {}
+        self.profiles = ScriptedProfiles()
 
     async def start(self) -> None:
         pass
@@ -257,6 +270,8 @@ class WebServer(AbstractContextManager):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.hub, self.engine = ScriptedHub(), ScriptedEngine()
+        self.voices: dict[str, VoiceScript] = {}
+        """participant's key → what the server knows of their voice"""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
         self._started = threading.Event()
@@ -278,6 +293,7 @@ class WebServer(AbstractContextManager):
         certificates = Certificates(self._directory / "tls")
         certificates.refresh(["localhost"], [])
         app = create_app(settings, self.hub, self.engine, None, certificates)
+        add_voice_routes(app, self.voices)
         self.app = app
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none")
         self._server = uvicorn.Server(config)

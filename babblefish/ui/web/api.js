@@ -11,9 +11,11 @@ export class ApiError extends Error {
   }
 }
 
-async function request(path, { method = "GET", bearer, body, keepalive = false } = {}) {
+/** `sound`: a Blob sent as it is. `wanted`: "json", or "sound" for a Blob as the answer. */
+export async function request(path, options = {}) {
+  const { method = "GET", bearer, body, sound, wanted = "json", keepalive = false, timeout = TIMEOUT_MS } = options;
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+  const timer = setTimeout(() => abort.abort(), timeout);
   const headers = { Accept: "application/json" };
   if (bearer) headers.Authorization = `Bearer ${bearer}`;
   if (body) headers["Content-Type"] = "application/json";
@@ -21,14 +23,14 @@ async function request(path, { method = "GET", bearer, body, keepalive = false }
     const answer = await fetch(path, {
       method,
       headers,
-      body: body && JSON.stringify(body),
+      body: sound ?? (body && JSON.stringify(body)),
       cache: "no-store",
       credentials: "same-origin",
       redirect: "error",
       signal: abort.signal,
       keepalive,
     });
-    return await read(answer);
+    return answer.ok && wanted === "sound" ? await answer.blob() : await read(answer);
   } catch (error) {
     if (error instanceof ApiError) throw error;
     throw new ApiError("unreachable", "The server does not answer.");

@@ -8,6 +8,7 @@ import { Room } from "./room.js";
 import { Speaker } from "./sound.js";
 import { banner, state, toast, view } from "./states.js";
 import { explain, loadStrings, t } from "./strings.js";
+import { profile } from "./voice.js";
 
 const session = store("sessionStorage");
 const code = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -101,7 +102,7 @@ function showForm() {
 async function join(choice) {
   let given;
   try {
-    given = await api.join(code, seat.token, choice);
+    given = await api.join(code, seat.token, { ...choice, profile: profile() });
   } catch (error) {
     if (REFUSALS[error.code] || error.code === "starting") return refuse(error);
     throw new Error(t("join.failed", { message: explain(error) }));
@@ -128,7 +129,7 @@ function enter() {
 async function rejoin() {
   const { name, speaks, hears, microphone } = seat;
   try {
-    const given = await api.join(code, seat.token, { name, speaks, hears, microphone });
+    const given = await api.join(code, seat.token, { name, speaks, hears, microphone, profile: profile() });
     remember({ key: given.key, member: given.member });
     return given;
   } catch (error) {

@@ -13,6 +13,8 @@ import { silentTrack } from "./sound.js";
 import { banner, toast } from "./states.js";
 import { explain, t } from "./strings.js";
 import { Talk } from "./talk.js";
+import { MyVoice } from "./voice.js";
+import { VoiceApi } from "./voice-api.js";
 import { keepAwake } from "./wake.js";
 
 let talk = null; // bound to the page's buttons once
@@ -26,7 +28,8 @@ export class Room {
     current = this;
     captions ??= new CaptionView((member) => member === current.seat.member);
     talk ??= bindTalk();
-    this.roster = new Roster(this.info);
+    this.voice = new MyVoice(this, new VoiceApi(this.code, () => this.seat.key));
+    this.roster = new Roster(this.info, this.voice.entry);
     $("people").replaceChildren();
     $("room").classList.remove("over");
     $("room-name").textContent = this.info.name;
@@ -63,6 +66,7 @@ export class Room {
     this.meter.start();
     this.listDevices();
     this.connect();
+    this.voice.start();
     keepAwake(true);
   }
 
@@ -70,6 +74,7 @@ export class Room {
     this.call?.stop();
     this.meter.stop();
     this.settings.close();
+    this.voice.stop();
     talk.set({ has: false });
     keepAwake(false);
     banner(null);
@@ -78,8 +83,7 @@ export class Room {
   }
 
   connect() {
-    const track = this.mic.track ?? silentTrack();
-    this.call = new Call(this.code, this.seat.key, track, {
+    this.call = new Call(this.code, this.seat.key, this.outgoing, {
       state: (name, detail) => this.linkChanged(name, detail),
       event: (event) => this.handlers[event.type]?.(event),
       stream: (stream) => this.speaker.hear(stream),
@@ -121,7 +125,7 @@ export class Room {
     this.seat.member = event.member;
     $("room-name").textContent = event.room_name;
     captions.resumed();
-    this.call.send({ type: "microphone", on: talk.live });
+    this.call.send({ type: "microphone", on: talk.live && !this.apart });
     this.settings.sendOriginalLevel();
   }
 
@@ -143,8 +147,23 @@ export class Room {
 
   // --- microphone ---
 
-  talkChanged({ has, muted, held, live }) {
-    if (this.mic.track) this.mic.track.enabled = live;
+  /** What the room gets of the microphone. */
+  get outgoing() {
+    return (this.apart ? null : this.mic.track) ?? silentTrack();
+  }
+
+  /** Keeps the microphone on but from the room, while somebody records their voice. */
+  async setApart(on) {
+    if (on === Boolean(this.apart)) return;
+    this.apart = on;
+    if (!on) talk.notify(); // mutes before it is sent again
+    await this.call?.setTrack(this.outgoing);
+    if (on && this.apart) talk.notify();
+  }
+
+  talkChanged({ has, muted, held, live: wanted }) {
+    const live = wanted && !this.apart;
+    if (this.mic.track) this.mic.track.enabled = live || Boolean(this.apart);
     if (live !== this.wasLive) this.call?.send({ type: "microphone", on: live });
     this.wasLive = live;
     if (has && this.seat.muted !== muted) {
@@ -172,7 +191,7 @@ export class Room {
     this.speaker.unlock(true);
     this.seat.microphone = true;
     this.remember();
-    await this.call.setTrack(this.mic.track);
+    await this.call.setTrack(this.outgoing);
     talk.set({ has: true, muted: talk.has ? talk.muted : false });
     this.listDevices();
   }

@@ -7,8 +7,10 @@ import { t } from "./strings.js";
 const HANDS_OFF_MS = 6000;
 
 export class Roster {
-  constructor(info) {
+  /** `own`: an element for one's own entry. */
+  constructor(info, own) {
     this.info = info;
+    this.own = own;
     this.people = [];
     this.speaking = new Set();
     this.rows = new Map();
@@ -45,9 +47,12 @@ export class Roster {
     const name = make("span", { class: "name" }, make("bdi", { text: person.name }));
     if (person.id === this.me) name.append(make("small", { text: t("room.you") }));
     const words = make("span", { class: "person-words" }, name, this.languages(person));
+    const focused = row.contains(this.own) && document.activeElement === this.own;
     row.replaceChildren(avatar, words);
     if (!person.microphone) row.append(make("span", { class: "silent" }, icon("mic-off"), sr(t("room.muted"))));
     row.append(make("span", { class: "sr speaking-note" }));
+    if (person.id === this.me) row.append(this.own);
+    if (focused) this.own.focus({ preventScroll: true });
     this.light(person.id);
     if ($("people").children[index] !== row) $("people").insertBefore(row, $("people").children[index] ?? null);
   }

@@ -36,6 +36,11 @@ export class Speaker {
     this.element.volume = level;
   }
 
+  /** Silences the room for a moment, or lets it be heard again. */
+  hush(on) {
+    this.element.muted = on;
+  }
+
   /** Call within a tap: afterwards the element may play without one. */
   unlock(recording) {
     if ("audioSession" in navigator) {
