@@ -25,7 +25,7 @@ const TROUBLE = {
   long: ["too_long", "too_large"],
   busy: ["busy", "slow", "starting", "overloaded", "worker_died", "worker_hung", "too_many_enrolments", "closed", "too_slow", "broken_off"],
   storage: ["no_storage", "locked", "full", "read_only", "corrupt", "io", "newer", "in_use", "failed"],
-  over: ["enrolment", "not_enrolled", "take", "incomplete"],
+  over: ["enrolment", "not_enrolled"],
   erasing: ["erasing"],
 };
 
