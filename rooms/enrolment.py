@@ -102,13 +102,16 @@ class Enrolment:
 
     @property
     def complete(self) -> bool:
-        """Whether there is enough to save: every prompt or an upload, all good; or nothing, where
-        the meeting itself is to be listened to."""
+        """Whether there is enough to save: good ones of every prompt, or a good upload; or
+        nothing, where the meeting itself is to be listened to."""
         if not self.takes:
             return "passive_collection" in self.purposes
-        if not all(take.quality.good for take in self.takes.values()):
-            return False
-        return "upload" in self.takes or set(PROMPTS) <= set(self.takes)
+        return "upload" in self.good or set(PROMPTS) <= set(self.good)
+
+    @property
+    def good(self) -> dict[TakeName, Take]:
+        """What will be kept."""
+        return {name: take for name, take in self.takes.items() if take.quality.good}
 
     def audio(self, name: TakeName) -> bytes:
         """A take as a WAV file, to be played back. Raises RoomError("take")."""
@@ -191,6 +194,11 @@ class Enrolments:
             timer.cancel()
         if gone := self._open.pop(id_, None):
             gone.takes.clear()
+
+    def forget_absent(self, present: Collection[str]) -> None:
+        """Only participants with these ids are still there; the others' recordings go."""
+        for enrolment in [e for e in self._open.values() if e.owner and e.owner not in present]:
+            self.cancel(enrolment.id)
 
     def cancel_for(self, speaker: str) -> None:
         """Nobody records anew for a person who is gone."""
@@ -291,7 +299,7 @@ def _to_keep(enrolment: Enrolment, encoder: str) -> NewEnrolment:
         for purpose in get_args(Purpose) if purpose in enrolment.purposes
     ]  # fmt: skip
     embeddings, clips = [], []
-    for name, take in enrolment.takes.items():
+    for name, take in enrolment.good.items():
         source: Source = "upload" if name == "upload" else "enrolment"
         if take.heard.voiceprint is not None:
             embeddings.append(

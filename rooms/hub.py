@@ -200,6 +200,7 @@ class Hub:
         while True:
             await asyncio.sleep(_SWEEP_S)
             idle = self._settings.room_idle_hours * 3600
+            self.enrolments.forget_absent({id_ for r in self.rooms.values() for id_ in r.members})
             for code, room in list(self.rooms.items()):
                 room.expire(self._settings.grace_seconds)
                 if not room.members and self._clock() - room.active_at > idle:

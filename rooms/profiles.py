@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from babblefish.engine.voice_matching import Person
+from babblefish.engine.voice_matching import Person, unit
 from babblefish.errors import RoomError, StorageError
 from babblefish.storage.records import Actor, ConsentForm, Purpose, Speaker
 from rooms import voice_choice
@@ -138,11 +138,11 @@ class Profiles:
         """What this member's translations are spoken with. Raises RoomError("voice")."""
         self._check_voice(voice, language)
         choice = voice_choice.choose(member.chosen_voice, voice, language)
+        member.chosen_voice = choice  # heard at once, whatever becomes of the storage
+        self.describe(member)
         if member.speaker is not None:
             await self._storage.change_speaker(member.speaker, voice=choice, actor=actor)
             await self._changed(member.speaker)
-        member.chosen_voice = choice
-        self.describe(member)
 
     def _check_voice(self, voice: str, language: str) -> None:
         general = voice == voice_choice.CLOSEST or (voice == voice_choice.NEUTRAL and not language)
@@ -210,5 +210,5 @@ def _voiceprint(known: KnownPerson) -> np.ndarray | None:
     """One of all samples, of length 1; None without consent to one."""
     if "voiceprint" not in known.agreed or not known.samples:
         return None
-    whole = sum(sample.voiceprint * sample.seconds * sample.quality for sample in known.samples)
-    return (whole / (np.linalg.norm(whole) + 1e-9)).astype(np.float32)
+    prints = np.stack([sample.voiceprint for sample in known.samples])
+    return unit(prints.T @ np.array([s.seconds * s.quality for s in known.samples]))

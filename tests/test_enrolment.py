@@ -126,7 +126,9 @@ async def test_what_is_wrong_is_said_in_words_and_nothing_bad_is_saved(hub, samp
         await hub.enrolments.save(enrolment)
     assert error.value.code == "incomplete" and hub.people.known == {}
     await hub.enrolments.take(enrolment, "2", PROMPT)
-    assert (await hub.enrolments.save(enrolment)).id in hub.people.known
+    await hub.enrolments.take(enrolment, "upload", samples.astype(np.float32))  # not needed
+    saved = await hub.enrolments.save(enrolment)
+    assert len(hub.people.get(saved.id).samples) == 3
 
 
 async def test_a_take_is_played_back_as_it_was_recorded(hub):
@@ -202,6 +204,18 @@ async def test_an_enrolment_left_alone_is_forgotten(hub, engine):
             await asyncio.sleep(0.01)
     with pytest.raises(RoomError):
         brief.get(enrolment.id)
+
+
+async def test_who_leaves_takes_their_recordings_along(hub):
+    room = hub.create("A")
+    member = room.join(name="Ana", speaks="en", hears="en", microphone=True)
+    enrolment, admins = begin(hub, owner=member.id), begin(hub)
+    await hub.enrolments.take(enrolment, "1", PROMPT)
+    room.leave(member, "left")
+    async with asyncio.timeout(10):
+        while len(hub.enrolments) > 1:
+            await asyncio.sleep(0.05)
+    assert enrolment.takes == {} and hub.enrolments.get(admins.id) is admins
 
 
 async def test_one_each_and_a_bounded_number(hub, monkeypatch):

@@ -235,13 +235,18 @@ def test_merge_and_split(page: Page, server: HostServer) -> None:
     page.get_by_role("button", name="The ticked ones").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Their name").fill("Anna again")
+    expect(dialog).to_contain_text(consent_text("fr").clips)
+    dialog.get_by_role("button", name=consent_text("fr").agree).click()
+    expect(dialog).to_be_visible()  # not without the tick
     dialog.get_by_role("checkbox").check()
-    dialog.get_by_role("button", name="Split").click()
+    dialog.get_by_role("button", name=consent_text("fr").agree).click()
     expect(page.get_by_role("heading", name="Anna again")).to_be_visible()
     expect(page.locator(".bf-clips li")).to_have_count(2)
     made = next(id_ for id_ in server.hub.people.known if id_ != ana)
     assert made != other and server.hub.people.get(made).agreed == {"cloning"}
     assert len(server.call(server.hub.storage.clips, ana)) == 2
+    consent = server.call(server.hub.storage.consents, made)[0]
+    assert consent.form.wording == consent_text("fr").wording
 
 
 def test_promise_22_hostile_names_and_words_are_inert(page: Page, server: HostServer) -> None:

@@ -110,3 +110,12 @@ async def test_a_decoder_that_hangs_or_dies_is_an_answer_in_words(monkeypatch):
 
 def test_two_minutes_of_the_largest_usual_format_fit():
     assert 120 * RATE * 2 + 100 < MOST_BYTES
+
+
+def test_only_recordings_may_be_long():
+    for path in ("/api/rooms/abcd2345/voice/enrolment/takes/upload",
+                 "/admin/people/enrolments/a_-Z9/takes/1"):  # fmt: skip
+        assert recordings.PATHS.fullmatch(path)
+    for path in ("/api/rooms/abcd2345/join", "/api/rooms/abcd2345/voice/enrolment",
+                 "/api/rooms/a/voice/enrolment/takes/1/2", "/admin/people/a/delete"):  # fmt: skip
+        assert not recordings.PATHS.fullmatch(path)

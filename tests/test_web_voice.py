@@ -115,7 +115,10 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
     voice.open().heading("Your voice is not known here")
     voice.press("Introduce my voice").heading("Your voice")
     words = consent_text("en")
-    assert voice.body.locator(".voice-statements li").all_inner_texts() == list(words.statements)
+    shown = voice.body.inner_text()
+    assert all(statement in shown for statement in words.statements)
+    about = voice.page.inner_text("#voice-cloning-hint")
+    assert about == " ".join(words.purposes["cloning"]), "each purpose beside what it means"
     voice.page.check("#voice-cloning")
     voice.press(words.agree).heading("How shall we get to know it?")
     assert "POST /enrolment" not in script.calls, "nothing is begun before a way is chosen"
@@ -299,6 +302,66 @@ def test_troubles_are_told_in_words_and_nothing_is_lost(phone: OpenPhone) -> Non
     voice.press("Delete for good").says("The server does not answer")
     assert voice.page.evaluate("JSON.parse(localStorage['babblefish.profile'])") == "s1.key"
     voice.phone.page.unroute_all()
+    voice.script.erasing = True
+    voice.press("Delete for good").heading("Your voice is not known here")
+    voice.says("the server still wipes the last traces")
+    assert voice.page.evaluate("localStorage['babblefish.profile']") is None
+
+
+def test_a_refused_microphone_is_explained_and_another_way_is_open(phone: OpenPhone) -> None:
+    voice = VoicePage(phone(mic=False).join(listen_only=True))
+    agreed(voice).body.get_by_role("button", name="Read three sentences").click()
+    voice.says("The microphone is blocked").says("allow the microphone")
+    voice.phone.context.grant_permissions(["microphone"])
+    voice.record().says("That sounds good.")
+    voice.press("Back").heading("Your voice").press(consent_text("en").agree)
+    voice.body.get_by_role("button", name="Upload a recording").click()
+    voice.heading("Upload a recording")
+
+
+def test_with_the_keyboard_alone_from_the_settings(phone: OpenPhone) -> None:
+    voice = joined(phone)
+    page = voice.page
+    page.focus("#open-settings")
+    page.keyboard.press("Enter")
+    page.focus("#open-voice")
+    page.keyboard.press("Enter")
+    voice.heading("Your voice is not known here")
+    assert voice.focused() == "Your voice is not known here", "screen readers start here"
+
+    def press_next(name: str) -> None:
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if voice.focused().startswith(name):
+                return page.keyboard.press("Enter")
+        raise AssertionError(f"{name} cannot be reached")
+
+    press_next("Introduce my voice")
+    voice.heading("Your voice")
+    press_next(consent_text("en").agree)
+    voice.heading("How shall we get to know it?")
+    press_next("Read three sentences")
+    voice.heading("Sentence 1 of 3")
+    press_next("Record")
+    page.wait_for_selector(".voice-record-button.on")
+    page.wait_for_timeout(800)
+    page.keyboard.press("Enter")
+    voice.says("That sounds good.")
+    assert voice.focused() == "Next"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#voice", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "open-settings"
+
+
+def test_a_meeting_that_ends_ends_the_recording_too(phone: OpenPhone) -> None:
+    voice = joined(phone)
+    agreed(voice).body.get_by_role("button", name="Read three sentences").click()
+    voice.press("Record")
+    voice.page.wait_for_selector(".voice-record-button.on")
+    voice.phone.web.do(lambda: voice.phone.web.hub.close_room(voice.phone.room.code))
+    voice.phone.state("closed")
+    assert voice.page.is_hidden("#voice")
+    voice.phone.until("window.opened === 0")
 
 
 def test_a_phone_is_known_again_in_the_next_meeting(phone: OpenPhone) -> None:

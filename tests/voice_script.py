@@ -39,7 +39,9 @@ class VoiceScript:
         self.least_seconds = 0.5
         self.calls: list[str] = []
         self.failure: tuple[int, str] | None = None
-        """status and code of the next answer"""
+        """status and code of the next answer to anything but the page's regular question"""
+        self.erasing = False
+        """what is deleted is still on the disk"""
 
     def state(self) -> dict[str, Any]:
         progress = {
@@ -107,7 +109,7 @@ def add_voice_routes(app: FastAPI, voices: dict[str, VoiceScript]) -> None:
         path = request.url.path.partition("/voice")[2]
         script = voices.setdefault(Access.bearer(request, "member_key"), VoiceScript())
         script.calls.append(f"{request.method} {path}")
-        if script.failure is not None:
+        if script.failure is not None and (request.method, path) != ("GET", ""):
             (status, code), script.failure = script.failure, None
             return JSONResponse({"error": {"code": code, "message": "English words."}}, status)
         return await _answer(script, request, f"{request.method} {path}")
@@ -126,6 +128,9 @@ async def _answer(script: VoiceScript, request: Request, asked: str) -> Response
             return JSONResponse(script.state())
         case ["DELETE "]:
             script.delete()
+            if script.erasing:
+                error = {"code": "erasing", "message": "English words."}
+                return JSONResponse({"error": error}, 503)
             return Response(status_code=204)
         case ["GET ", "consent"]:
             return JSONResponse(_consent(language))
@@ -169,7 +174,7 @@ def _consent(language: str) -> dict[str, Any]:
     words, read = consent_text(language), prompts(language)
     return {
         "version": words.version, "language": words.language, "title": words.title,
-        "statements": list(words.statements), "purposes": {}, "agree": words.agree,
+        "statements": list(words.statements), "purposes": words.purposes, "agree": words.agree,
         "sentences": list(read.sentences), "sentences_language": read.language, "note": read.note,
     }  # fmt: skip
 

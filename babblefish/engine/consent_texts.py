@@ -10,8 +10,10 @@ import json
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 FALLBACK = "en"
+AgreedPurpose = Literal["voiceprint", "cloning", "passive_collection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ConsentText:
         )  # fmt: skip
 
     @property
-    def purposes(self) -> dict[str, list[str]]:
+    def purposes(self) -> dict[AgreedPurpose, list[str]]:
         """What can be agreed to → the statements that are about it."""
         return {
             "voiceprint": [self.voiceprint, self.label],

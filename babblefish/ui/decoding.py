@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av import logging
 from av.error import FFmpegError
 
 from babblefish.audio import StreamResampler, to_float32
@@ -147,7 +148,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    av.logging.set_level(None)
+    logging.set_level(None)
     answer, samples = {}, np.zeros(0, np.float32)
     try:
         samples = decode(sys.stdin.buffer.read(), rate, most_seconds)

@@ -28,8 +28,7 @@ export class Enrolment {
   }
 
   async start() {
-    const language = navigator.language.split("-")[0];
-    const texts = await this.texts(language);
+    const texts = await consentTexts();
     this.dialog = open(this.person ? `Record ${this.name} again` : "Enrol somebody", "bf-wide");
     this.dialog.addEventListener("close", () => this.end());
     this.dialog.addEventListener("cancel", (event) => this.id && (event.preventDefault(), this.leave()));
@@ -37,10 +36,6 @@ export class Enrolment {
     this.dialog.append(this.body);
     this.consent(texts);
     this.dialog.showModal();
-  }
-
-  async texts(language) {
-    return (await request("GET", `/admin/people/consent/${language}`)).json();
   }
 
   // --- agreeing ------------------------------------------------------------------------------
@@ -55,9 +50,9 @@ export class Enrolment {
     language.value = texts.language;
     language.addEventListener("change", async () => {
       this.name = name.value;
-      this.consent(await this.texts(language.value));
+      this.consent(await consentTexts(language.value));
     });
-    const words = this.words(texts);
+    const words = consentWords(texts);
     const fault = element("p", "", "bf-fault");
     fault.setAttribute("role", "alert");
     const row = element("div", "", "bf-actions");
@@ -72,31 +67,6 @@ export class Enrolment {
     });
     this.body.replaceChildren(form);
     if (!this.person) name.focus();
-  }
-
-  /** The text, with a box to tick at each purpose; none is ticked beforehand. */
-  words(texts) {
-    const box = element("section", "", "bf-consent");
-    box.lang = texts.language;
-    box.dir = texts.direction;
-    box.append(element("h3", texts.title));
-    const said = new Set();
-    for (const purpose of PURPOSES) {
-      const tick = element("input");
-      Object.assign(tick, { type: "checkbox", name: purpose, required: purpose === "voiceprint" });
-      const label = element("label", "", "bf-check");
-      const statements = element("span");
-      for (const statement of texts.purposes[purpose]) {
-        statements.append(element("span", statement));
-        said.add(statement);
-      }
-      label.append(tick, statements);
-      box.append(label);
-    }
-    for (const statement of texts.statements) {
-      if (!said.has(statement)) box.append(element("p", statement));
-    }
-    return box;
   }
 
   async begin(form, texts, name, language) {
@@ -230,9 +200,8 @@ export class Enrolment {
   }
 
   enough() {
-    const good = (take) => this.cards[take].good;
-    const bad = Object.keys(this.cards).some((take) => good(take) === false);
-    return !bad && (good("upload") || ["1", "2", "3"].every(good));
+    const good = (take) => Boolean(this.cards[take].good);
+    return good("upload") || ["1", "2", "3"].every(good);
   }
 
   complete(yes) {
@@ -290,6 +259,33 @@ export class Enrolment {
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     if (this.id) request("DELETE", `${ENROLMENTS}/${this.id}`, { keepalive: true }).catch(() => {});
   }
+}
+
+/** The whole text, with a box to tick at each of `purposes`; none is ticked beforehand. */
+export function consentWords(texts, purposes = PURPOSES, required = ["voiceprint"]) {
+  const box = element("section", "", "bf-consent");
+  box.lang = texts.language;
+  box.dir = texts.direction;
+  box.append(element("h3", texts.title));
+  const said = new Set(PURPOSES.flatMap((purpose) => texts.purposes[purpose]));
+  for (const purpose of purposes) {
+    const tick = element("input");
+    Object.assign(tick, { type: "checkbox", name: purpose, required: required.includes(purpose) });
+    const label = element("label", "", "bf-check");
+    const statements = element("span");
+    for (const statement of texts.purposes[purpose]) statements.append(element("span", statement));
+    label.append(tick, statements);
+    box.append(label);
+  }
+  for (const statement of texts.statements) {
+    if (!said.has(statement)) box.append(element("p", statement));
+  }
+  return box;
+}
+
+/** In the language of this browser, where there is a text in it. */
+export async function consentTexts(language = navigator.language.split("-")[0]) {
+  return (await request("GET", `/admin/people/consent/${language}`)).json();
 }
 
 function labelled(text, field) {

@@ -1,7 +1,7 @@
 // The people tab of the host page: what its buttons do. Gradio draws the lists; dialogs and
 // changes are done here, with the routes below /admin/people.
 
-import { Enrolment } from "./people-enrol.js";
+import { consentTexts, consentWords, Enrolment } from "./people-enrol.js";
 import { ask, element, open, request, say } from "./people-parts.js";
 
 const FIELD = "#bf-people-action textarea, #bf-people-action input";
@@ -84,7 +84,7 @@ function merge({ person, name }) {
   });
 }
 
-function split({ person, name }) {
+async function split({ person, name }) {
   const ticked = (kind) =>
     [...document.querySelectorAll(`.bf-tick[data-${kind}]:checked`)].map((e) => e.dataset[kind]);
   const clips = ticked("clip");
@@ -96,14 +96,13 @@ function split({ person, name }) {
   const purposes = [];
   if (embeddings.length) purposes.push("voiceprint");
   if (clips.length) purposes.push("cloning");
-  const agrees = document.createElement("input");
-  Object.assign(agrees, { type: "checkbox", required: true });
-  const box = element("label", "", "bf-check");
-  box.append(agrees, element("span", "This person has read the text and agrees that this is kept."));
-  const words = element("p", `${clips.length + embeddings.length} of ${name}'s become those of a new person.`);
+  const texts = await consentTexts();
+  const words = element("p", `${clips.length + embeddings.length} of ${name}'s become those of a new person, who has to agree.`);
   words.dir = "auto";
-  form("Somebody else", "Split", [words, labelled("Their name", nameField()), box], async (all) => {
-    const body = { name: all.elements.name.value, language: "en", purposes, clips, embeddings };
+  const parts = [words, labelled("Their name", nameField()), consentWords(texts, purposes, purposes)];
+  form("Somebody else", texts.agree, parts, async (all) => {
+    const { language } = texts;
+    const body = { name: all.elements.name.value, language, purposes, clips, embeddings };
     const made = await (await post(person, "split", body)).json();
     show(made.speaker);
     say("They are two people now.");

@@ -4,14 +4,18 @@ import { icon, make } from "./dom.js";
 import { t } from "./strings.js";
 import { button, choice, page, purposeSwitch, words } from "./voice-parts.js";
 
-/** `agreed(purposes)`: the person agreed to these. */
-export function consentPage(voice, consent, agreed) {
+/** `wanted`: switched on from the start. `agreed(purposes)`: the person agreed to these. */
+export function consentPage(voice, consent, wanted, agreed) {
   const tongue = { lang: consent.language, dir: "auto" };
-  const statements = consent.statements.map((text) => make("li", tongue, icon("check"), make("span", { text })));
-  const recognise = purposeSwitch("voiceprint", true);
-  const optional = ["passive_collection", "cloning"].map((purpose) => [purpose, purposeSwitch(purpose, false)]);
+  const about = (purpose) => ({ ...tongue, text: consent.purposes[purpose].join(" ") });
+  const change = (purpose) => purposeSwitch(purpose, wanted.includes(purpose), undefined, about(purpose));
+  const recognise = purposeSwitch("voiceprint", true, undefined, about("voiceprint"));
+  const optional = ["cloning", "passive_collection"].map((purpose) => [purpose, change(purpose)]);
   const legend = make("legend", { text: t("voice.purposes") });
   const purposes = make("fieldset", { class: "voice-purposes" }, legend, recognise.label, ...optional.map(([, made]) => made.label));
+  const said = new Set(Object.values(consent.purposes).flat());
+  const others = consent.statements.filter((text) => !said.has(text));
+  const statements = others.map((text) => make("li", tongue, icon("check"), make("span", { text })));
   const agree = button(null, () => {
     if (!recognise.input.checked) {
       voice.line.say(t("voice.needsPrint"), "bad");
@@ -24,7 +28,7 @@ export function consentPage(voice, consent, agreed) {
   agree.lang = consent.language;
   const not = button("voice.notNow", () => voice.home());
   const title = consent.title;
-  const made = page(title, make("ul", { class: "voice-statements" }, ...statements), purposes, make("div", { class: "actions" }, agree, not));
+  const made = page(title, purposes, make("ul", { class: "voice-statements" }, ...statements), make("div", { class: "actions" }, agree, not));
   made.querySelector("h3").lang = consent.language;
   return made;
 }

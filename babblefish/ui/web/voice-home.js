@@ -46,12 +46,12 @@ function picker(voice) {
 // --- consents ---
 
 function purposes(voice) {
-  const rows = ["voiceprint", "passive_collection", "cloning"].map((purpose) => {
+  const rows = ["voiceprint", "cloning", "passive_collection"].map((purpose) => {
     const agreed = voice.state.agreed.includes(purpose);
     const row = purposeSwitch(purpose, agreed, (on, input) => {
       input.checked = agreed; // until it is done
       if (agreed) voice.show(withdrawalPage(voice, purpose), { back: () => voice.home() });
-      else voice.enrol();
+      else voice.enrol([...voice.state.agreed, purpose]);
     });
     return row.label;
   });
@@ -59,10 +59,7 @@ function purposes(voice) {
 }
 
 function withdrawalPage(voice, purpose) {
-  const off = () => voice.attempt(async () => {
-    voice.know(await voice.api.withdraw(purpose));
-    voice.home(t("voice.withdrawn"));
-  });
+  const off = () => voice.attempt(() => voice.withdraw(purpose));
   return page(
     t(`voice.withdraw.${purpose}`),
     words(t(`voice.withdraw.${purpose}.text`)),

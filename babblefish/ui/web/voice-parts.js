@@ -50,15 +50,18 @@ export function choice(symbol, key, hint, run, recommended = false) {
   return made;
 }
 
-/** A labelled switch with a hint; `changed(on, input)` after the person used it. */
-export function purposeSwitch(purpose, on, changed = () => {}) {
+/**
+ * A labelled switch; `changed(on, input)` after the person used it. `hint`: {text, lang}, in place
+ * of the page's own words on what it means.
+ */
+export function purposeSwitch(purpose, on, changed = () => {}, hint = { text: t(`voice.${purpose}.hint`) }) {
   const input = make("input", { type: "checkbox", role: "switch", id: `voice-${purpose}`, "aria-describedby": `voice-${purpose}-hint` });
   input.checked = on;
   input.addEventListener("change", () => changed(input.checked, input));
   const text = make(
     "span", {},
     make("span", { text: t(`voice.${purpose}`) }),
-    make("small", { id: `voice-${purpose}-hint`, text: t(`voice.${purpose}.hint`) }),
+    make("small", { id: `voice-${purpose}-hint`, ...hint }),
   );
   return { input, label: make("label", { class: "switch" }, text, input, make("i", { "aria-hidden": "true" })) };
 }

@@ -25,7 +25,7 @@ const TROUBLE = {
   long: ["too_long", "too_large"],
   busy: ["busy", "slow", "starting", "overloaded", "worker_died", "worker_hung", "too_many_enrolments", "closed", "too_slow", "broken_off"],
   storage: ["no_storage", "locked", "full", "read_only", "corrupt", "io", "newer", "in_use", "failed"],
-  over: ["enrolment", "not_enrolled", "take", "incomplete"],
+  over: ["enrolment", "not_enrolled"],
   erasing: ["erasing"],
 };
 
@@ -77,8 +77,8 @@ export class MyVoice {
   async follow() {
     clearTimeout(this.timer);
     await this.refresh().catch(() => {});
-    if (!this.running) return;
-    const open = this.dialog.open;
+    const { open } = this.dialog;
+    if (!this.running || (!open && this.state?.enrolled === false)) return; // nothing can change
     this.timer = setTimeout(() => this.follow(), open ? WHILE_OPEN_MS : WHILE_CLOSED_MS);
   }
 
@@ -166,6 +166,7 @@ export class MyVoice {
     if (!apart && this.borrowed) {
       this.borrowed = false;
       this.room.mic.close();
+      this.room.speaker.unlock(false);
     }
     await this.room.setApart(apart);
   }
@@ -175,6 +176,7 @@ export class MyVoice {
     if (this.room.mic.track) return;
     this.borrowed = true;
     await this.room.mic.open();
+    this.room.speaker.unlock(true);
   }
 
   home(message = "") {
@@ -184,13 +186,13 @@ export class MyVoice {
     if (message) this.line.say(message, "good");
   }
 
-  /** From consent to a saved voice. */
-  enrol() {
+  /** From consent to a saved voice. `wanted`: purposes that are switched on from the start. */
+  enrol(wanted = this.state.agreed) {
     return this.attempt(async () => {
       const consent = await this.api.consent(this.language);
       const back = () => this.home();
       const agreed = (purposes) => {
-        this.show(wayPage(this, purposes, { read, upload, meeting }), { back: () => this.enrol() });
+        this.show(wayPage(this, purposes, { read, upload, meeting }), { back: () => this.enrol(purposes) });
       };
       const begin = async (purposes) => {
         this.enrolling = true;
@@ -204,7 +206,7 @@ export class MyVoice {
           await begin([...new Set([...purposes, "passive_collection"])]);
           await this.save(t("voice.savedMeeting"));
         });
-      this.show(consentPage(this, consent, agreed), { back });
+      this.show(consentPage(this, consent, wanted, agreed), { back });
     });
   }
 
@@ -216,11 +218,26 @@ export class MyVoice {
     this.home(message);
   }
 
+  async withdraw(purpose) {
+    await this.erase(() => this.api.withdraw(purpose), t("voice.withdrawn"));
+  }
+
   async forget() {
-    await this.api.forget();
-    kept.remove(PROFILE);
+    await this.erase(() => this.api.forget(), t("voice.deleted"));
+  }
+
+  /** What is deleted is gone even where the server still wipes its disk. */
+  async erase(action, message) {
+    let told = message;
+    try {
+      await action();
+    } catch (error) {
+      if (error.code !== "erasing") throw error;
+      told = said(error);
+    }
     await this.refresh();
-    this.home(t("voice.deleted"));
+    if (!this.state.enrolled) kept.remove(PROFILE);
+    this.home(told);
   }
 
   /** Does something; says in words what went wrong, and true when nothing did. */

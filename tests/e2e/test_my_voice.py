@@ -1,0 +1,142 @@
+"""Enrolment from a phone, as people do it: real server and engine, real browser, real speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from babblefish.engine.consent_texts import consent_text
+from tests.e2e.browsers import DESKTOP, Participant, browser, microphone
+from tests.e2e.real_server import RealServer
+from tests.speech import Clip
+
+pytestmark = pytest.mark.timeout(400)
+
+_GAIN = """
+const media = navigator.mediaDevices;
+const open = media.getUserMedia.bind(media);
+media.getUserMedia = async (wish) => {
+  const source = await open({ ...wish, audio: true });
+  const context = new AudioContext();
+  window.gain = new GainNode(context);
+  const out = context.createMediaStreamDestination();
+  context.createMediaStreamSource(source).connect(window.gain).connect(out);
+  return out.stream;
+};
+"""
+"""the microphone of the browser; ``window.gain`` turns it down"""
+
+
+@pytest.fixture
+def somebody(speech: list[Clip]) -> np.ndarray:
+    """One person, talking for some seconds."""
+    speakers = sorted({clip.speaker for clip in speech if clip.speaker})
+    own = [clip for clip in speech if clip.speaker == speakers[0]]
+    return max(own, key=lambda clip: clip.seconds).samples
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file() and path.suffix == ".wav"}
+
+
+class Sheet:
+    def __init__(self, person: Participant) -> None:
+        self.page: Page = person.page
+        self.sheet = person.page.locator("#voice")
+
+    def press(self, name: str, exact: bool = True) -> None:
+        self.sheet.get_by_role("button", name=name, exact=exact).first.click()
+
+    def heading(self, text: str) -> None:
+        self.sheet.locator(".voice-heading", has_text=text).wait_for(timeout=60_000)
+
+    def says(self, text: str) -> None:
+        """A verdict or message; any other but "Listening" fails at once."""
+        lines = self.sheet.locator(".voice-status p").filter(has_not_text="Listening to it")
+        lines.first.wait_for(timeout=90_000)
+        assert text in " ".join(lines.all_inner_texts())
+
+    def record(self, seconds: float, button: str = "Record") -> None:
+        self.press(button, exact=False)
+        self.page.wait_for_timeout(seconds * 1000)
+        self.press("Stop", exact=False)
+
+
+def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind(
+    somebody: np.ndarray, weights_dir: Path, tmp_path: Path
+) -> None:
+    words = consent_text("en")
+    data = tmp_path / "data"
+    mic = microphone(tmp_path / "me.wav", [somebody], lead=0.0, gap=0.5)
+    with (
+        RealServer(data) as server,
+        sync_playwright() as playwright,
+        browser(playwright, server.base, mic) as dan,
+        browser(playwright, server.base, size=DESKTOP, dark=True) as marie,
+    ):
+        marie.join(server.room_path, "Marie", "fr", listen_only=True)
+        dan.page.add_init_script(_GAIN)
+        dan.join(server.room_path, "Dan", "en")
+        voice = Sheet(dan)
+        dan.page.click(".person.me .voice-entry")
+        voice.press("Introduce my voice")
+        voice.heading(words.title)
+        dan.page.locator("label:has(#voice-cloning)").click()
+        voice.press(words.agree)
+        voice.press("Read three sentences", exact=False)
+        voice.heading("Sentence 1 of 3")
+        dan.page.evaluate("window.gain.gain.value = 0")
+        voice.record(2)
+        voice.says("Nothing was recorded.")
+        dan.shot("my_voice_silent")
+        dan.page.evaluate("window.gain.gain.value = 1")
+        for number in range(1, 4):
+            voice.heading(f"Sentence {number} of 3")
+            voice.record(7, "Again" if number == 1 else "Record")
+            voice.says("That sounds good.")
+            voice.press("Next")
+        voice.heading("Does that sound like you?")
+        voice.press("Listen: Sentence 1")
+        dan.page.wait_for_function(
+            "() => document.getElementById('voice-audio').currentTime > 0", timeout=20_000
+        )
+        voice.press("Save")
+        voice.heading("Your voice is known here")
+        progress = dan.page.locator(".voice-standing strong").inner_text()
+        assert "of 20 s" in progress
+        assert int(progress.split("%")[0].split()[-1]) >= 50, progress
+        dan.shot("my_voice_known")
+        assert len(files(data)) == 3
+
+        dan.page.locator("input[name=voice-kind][value=chosen]").click()
+        assert dan.page.locator("#voice-language").input_value() == "fr", "what Marie hears"
+        dan.page.locator(".voice-row").nth(1).wait_for()
+        voice.press("Listen: Voice 2")
+        dan.page.wait_for_function(
+            "() => document.getElementById('voice-audio').currentTime > 0", timeout=60_000
+        )
+        dan.page.locator("input[name=voice-name]").nth(1).click()
+        voice.says("Your voice is chosen.")
+        dan.shot("my_voice_chosen")
+
+        dan.page.keyboard.press("Escape")
+        dan.page.locator("#leave").click()
+        dan.page.get_by_role("button", name="Join again").click()
+        dan.page.locator("#join-button").click()
+        dan.page.locator(".voice-entry.known").wait_for(timeout=20_000)
+        dan.page.click(".person.me .voice-entry")
+        voice.heading("Your voice is known here")
+
+        dan.page.locator("label:has(#voice-cloning)").click()
+        voice.press("Withdraw consent")
+        voice.says("what was kept for it is deleted")
+        assert files(data) == set()
+        voice.press("Delete everything")
+        dan.shot("my_voice_delete")
+        voice.press("Delete for good")
+        voice.heading("Your voice is not known here")
+        assert dan.page.evaluate("() => localStorage.getItem('babblefish.profile')") is None
+        assert not dan.outside and not marie.outside
