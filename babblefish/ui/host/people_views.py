@@ -118,9 +118,8 @@ def trouble(message: str) -> str:
 
 def person(page: PersonPage, people: Sequence[KnownPerson]) -> str:
     """Who it is, what they agreed to, what is kept, and all that can be done with it."""
-    return (
-        f'<div class="bf-panel">{_header(page, people)}{_consents(page)}{_recordings(page)}</div>'
-    )
+    parts = _header(page, people) + _consents(page) + _recordings(page)
+    return f'<div class="bf-person-panel">{parts}</div>'
 
 
 def _header(page: PersonPage, people: Sequence[KnownPerson]) -> str:
