@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "admitted", "refused", "closed"]
 _MOST_WATCHED = 200
 """addresses of people who were removed"""
-_KEEPS_S = 60.0
+_KEEPS_S = 180.0
 """a phone that asks for nothing so long has lost its place"""
 
 
