@@ -78,7 +78,6 @@ class Way:
 WAYS = (
     Way("no list"),
     Way("prompt", prompt=f"Glossary: {', '.join((*NOT_SAID, *LISTED))}."),
-    Way("search 1.5 / 3", Weights(1.5, 3.0)),
     Way("**search 3 / 4**", Weights()),
     Way("no list, partial captions", draft=True),
     Way("search 3 / 4, partial captions", Weights(), draft=True),
