@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "admitted", "refused", "closed"]
 _MOST_WATCHED = 200
 """addresses of people who were removed"""
-_KEEPS_S = 60.0
+_KEEPS_S = 180.0
 """a phone that asks for nothing so long has lost its place"""
 
 
@@ -80,7 +80,7 @@ class Admission:
         if room.settings.waiting_list or address in self._watched:
             return self._ask(address, who, seated)
         member = room.join(**who)
-        self._seat(member, address)
+        self.came(member, address)
         seated(member)
         return member
 
@@ -96,6 +96,10 @@ class Admission:
         place = Place(**who, address=address, seated=seated, seen=room.clock())
         self._places[place.id] = place
         return place
+
+    def came(self, member: Member, address: str) -> None:
+        """Where a member came from, for when the host removes them."""
+        self._addresses[member.id] = address
 
     def place(self, key: str) -> Place:
         """The place with this secret key. Raises RoomError("member_key")."""
@@ -137,7 +141,7 @@ class Admission:
             name=place.name, speaks=place.speaks, hears=place.hears, microphone=place.microphone,
             admitted=True,
         )  # fmt: skip
-        self._seat(member, place.address)
+        self.came(member, place.address)
         place.member = member
         place.seated(member)
         self._decide(place, "admitted")
@@ -181,9 +185,6 @@ class Admission:
         if place is None or place.state != "waiting":
             raise RoomError("member", "This person does not wait any more.")
         return place
-
-    def _seat(self, member: Member, address: str) -> None:
-        self._addresses[member.id] = address
 
     def _decide(self, place: Place, state: State) -> None:
         place.state, place.seen = state, self._room.clock()

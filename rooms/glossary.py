@@ -19,7 +19,7 @@ MAX_TERM = 40
 MOST_EXPECTED = 160
 """terms, names included, that the recogniser is told of; each costs it a little"""
 _LEAST_OF_NAME = 3
-"""letters of a part of a name that is worth listening for"""
+"""letters of a name, or a part of one, that is worth listening for: shorter ones are words, too"""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
@@ -67,7 +67,7 @@ def _of_name(name: str) -> list[str]:
         part for part in _WORD.findall(name)
         if len(part) >= _LEAST_OF_NAME and (part[0].isupper() or not part[0].islower())
     ]  # fmt: skip
-    whole = [name] if any(c.isalpha() for c in name) else []
+    whole = [name] if sum(c.isalpha() for c in name) >= _LEAST_OF_NAME else []
     return [*whole, *parts]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-_LINK, _SEATS, _PRESENTERS = "_link", "_given_up", "_presenters"
+_LINK, _SEATS = "_link", "_given_up"
 """beside the host's settings in ``StoredRoom.settings``"""
 _MOST_MISSED = 1000
 """utterances from before a restart that phones may ask for"""
@@ -63,8 +63,6 @@ class Kept:
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._storage, self._wall = storage, wall
-        self.presenters: frozenset[str] = frozenset()
-        """members who may speak where others only listen, as they were before a restart"""
         secret = secret or ServerSecret()
         if past is None:
             self.code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
@@ -75,7 +73,6 @@ class Kept:
             return
         stored = past.room
         self.code, self.created, self.locked = stored.code, stored.created, stored.locked
-        self.presenters = frozenset(str(stored.settings.get(_PRESENTERS, "")).split())
         since = int((wall() - stored.created) * _SEQ_PER_S)
         first_seq = max(since, past.last_seq + _SEQ_GAP)
         self.archive = Archive(storage, self.code, stored.retention, past.entries, first_seq)
@@ -91,8 +88,7 @@ class Kept:
         settings = asdict(room.settings)
         glossary = tuple(settings.pop("glossary").splitlines())
         own: dict[str, float | bool | str] = {
-            _LINK: self.link.generation, _SEATS: " ".join(self.seats.given_up),
-            _PRESENTERS: " ".join(sorted(room.presenters)),
+            _LINK: self.link.generation, _SEATS: " ".join(self.seats.given_up)
         }  # fmt: skip
         self._storage.record(
             StoredRoom(

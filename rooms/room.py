@@ -69,8 +69,6 @@ class Room:
         self.closed = False
         self.members: dict[str, Member] = {}
         self.admission = Admission(self)
-        self.presenters = set(kept.presenters)
-        """members who are heard where everybody else only listens"""
         self.traces: deque[TraceRow] = deque(maxlen=_MAX_TRACES)
         self.max_members = max_members
         self._captions = CaptionLog(kept.archive.first_seq)
@@ -145,7 +143,8 @@ class Room:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
         if len(self.members) + len(self.admission.waiting) >= self.max_members:
             raise RoomError("room_full", f"The room is full ({self.max_members} people).")
-        self._speakable(speaks), self._hearable(hears)
+        self._speakable(speaks)
+        self._hearable(hears)
 
     def configure(
         self, member: Member, name: str | None, speaks: str | None, hears: str | None
@@ -183,7 +182,6 @@ class Room:
             member.link.close(reason)
         member.task.cancel()
         self._voices.release(member.id)
-        self.presenters.discard(member.id)
         self.roster_changed()
 
     async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
@@ -220,17 +218,23 @@ class Room:
             member.playout.lag_budget = self.settings.lag_budget
             if before.original_level != self.settings.original_level:
                 member.playout.originals.level = self.settings.original_level
-        if before.listen_only != self.settings.listen_only:
+        floor = before.listen_only, before.presenters
+        if floor != (self.settings.listen_only, self.settings.presenters):
             self._floor_changed()
         self.kept.save(self)
+
+    @property
+    def presenters(self) -> list[str]:
+        """Ids of members who are heard where everybody else only listens, the newest last."""
+        return self.settings.presenters.split()
 
     def present(self, member_id: str, presenting: bool) -> None:
         """Who is heard while only presenters are. Raises RoomError("member")."""
         if member_id not in self.members:
             raise RoomError("member", "This person has left already.")
-        (self.presenters.add if presenting else self.presenters.discard)(member_id)
-        self._floor_changed()
-        self.kept.save(self)
+        others = [known for known in self.presenters if known != member_id]
+        wanted = [*others, member_id] if presenting else others
+        self.set(presenters=" ".join(wanted[-self.max_members :]))
 
     def may_speak(self, member: Member) -> bool:
         return not self.settings.listen_only or member.id in self.presenters

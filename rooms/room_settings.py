@@ -22,6 +22,8 @@ class RoomSettings:
     """see ``presets.py``: what the settings below began with"""
     listen_only: bool = False
     """only presenters are heard"""
+    presenters: str = ""
+    """ids of members, with spaces between them"""
     shared_phones: bool = True
     """people who share a phone are told apart by their voices"""
     detect_language: bool = False

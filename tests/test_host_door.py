@@ -96,7 +96,7 @@ def test_presets_say_what_they_change_and_do_it(visitor: Visitor, server: HostSe
     expect(page.get_by_text("Nobody is heard yet")).to_be_visible()
     page.get_by_role("button", name="Make presenter: Eva").click()
     expect(page.locator(".bf-presenter")).to_have_text("presenter")
-    assert room.presenters == {eva.id}
+    assert room.presenters == [eva.id]
     page.get_by_role("button", name="Stop presenting: Eva").click()
     until(page, lambda: not room.presenters)
     open_settings(visitor)

@@ -63,11 +63,9 @@ async def test_what_is_no_list_of_terms_is_refused_in_words(room, text, says):
 async def test_names_of_the_people_are_in_it_whole_and_in_parts(room):
     room.set(glossary="BabbleFish\nISO 27001")
     join(room, "Hassan al-Rashid", "en")
-    join(room, "Li", "en")
+    join(room, "A", "en")
     expected = room.glossary("anybody")
-    assert {"BabbleFish", "ISO 27001", "Hassan al-Rashid", "Hassan", "Rashid", "Li"} == set(
-        expected
-    )
+    assert {"BabbleFish", "ISO 27001", "Hassan al-Rashid", "Hassan", "Rashid"} == set(expected)
     for member in list(room.members.values()):
         room.leave(member, "left")
     assert set(room.glossary("anybody")) == {"BabbleFish", "ISO 27001"}

@@ -9,7 +9,7 @@ from babblefish.audio import resample
 from babblefish.engine.beam_search import search
 from babblefish.engine.kokoro import KokoroSynthesiser
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE, RecognitionRequest
-from babblefish.engine.term_bias import Expecting, Terms
+from babblefish.engine.term_bias import Expecting, Terms, Weights
 from tests import read_aloud, sounds
 
 END, SPACE_A, B, C, SPACE_D, E = range(6)
@@ -27,8 +27,8 @@ SAID = [
 ]
 
 
-def terms(*texts, **options):
-    return Terms(texts, INSIDE, **{"begins": 1.0, "continues": 2.0, **options})
+def terms(*texts, begins=1.0, continues=2.0):
+    return Terms(texts, INSIDE, Weights(begins, continues))
 
 
 def test_a_term_is_worth_something_from_its_first_token_on():

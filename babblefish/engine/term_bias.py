@@ -14,9 +14,15 @@ from typing import Protocol
 
 import numpy as np
 
-BEGINS, CONTINUES = 3.0, 4.0
-"""what the first token of a term is worth, and each further one: natural logarithms. Measured in
-bench/results/glossary.md"""
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What an expected token is worth: natural logarithms, measured in bench/results/glossary.md"""
+
+    begins: float = 3.0
+    """the first token of a term"""
+    continues: float = 4.0
+    """each further one"""
 
 
 @dataclass(slots=True)
@@ -43,14 +49,14 @@ class Terms:
     """The terms of one request, as a tree of tokens."""
 
     def __init__(
-        self, terms: Iterable[Sequence[int]], inside_word: np.ndarray, *,
-        begins: float = BEGINS, continues: float = CONTINUES,
+        self, terms: Iterable[Sequence[int]], inside_word: np.ndarray,
+        weights: Weights = Weights(),
     ) -> None:  # fmt: skip
         """terms: token numbers of each. inside_word: bool (vocabulary,), which tokens go on with
         the word before them."""
         self._root = _Node()
         self._inside_word = inside_word
-        self._begins, self._continues = begins, continues
+        self._begins, self._continues = weights.begins, weights.continues
         for number, term in enumerate(terms, 1):
             node = self._root
             for token in term:

@@ -10,7 +10,6 @@ start or end, nor how text is translated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +36,7 @@ from babblefish.engine.stages import (
     Recognition,
     RecognitionRequest,
 )
-from babblefish.engine.term_bias import Expecting, Terms
+from babblefish.engine.term_bias import Expecting, Terms, Weights
 from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel
 from babblefish.errors import WeightsError
@@ -107,6 +106,10 @@ class WhisperRecogniser:
             for task in ("transcribe", "translate")
         }
         self.tokens = _vocabulary(self.tokenizers["en", "transcribe"], self.model.vocabulary)
+        self.weights = Weights()
+        """of the terms that a request expects"""
+        self._listed: tuple[tuple[tuple[str, ...], str], list[list[int]]] = ((), ""), []
+        """the last glossary, and how the space before words is written; its tokens"""
         self._inside_word = _inside_word(vocabulary, self.model.vocabulary)
         self.capabilities = RecogniserCapabilities(
             languages=frozenset(self.languages),
@@ -131,12 +134,15 @@ class WhisperRecogniser:
         longest = int(_IDENTIFY_SECONDS * SPEECH_RATE)
         return _Listening(self, samples[:longest], RecognitionRequest()).languages()
 
-    def terms(self, glossary: Sequence[str], language: str) -> Terms:
+    def terms(self, glossary: tuple[str, ...], language: str) -> Terms:
         """``glossary`` as what a transcript in ``language`` may say."""
         space = "" if language in _UNSPACED else " "
-        spelt = {space + form for term in glossary for form in (term, term[:1].upper() + term[1:])}
-        encode = self.tokenizers["en", "transcribe"].encode
-        return Terms([encode(text) for text in sorted(spelt)], self._inside_word)
+        if self._listed[0] != (glossary, space):
+            forms = {form for term in glossary for form in (term, term[:1].upper() + term[1:])}
+            encode = self.tokenizers["en", "transcribe"].encode
+            tokens = [encode(space + form) for form in sorted(forms)]
+            self._listed = (glossary, space), tokens
+        return Terms(self._listed[1], self._inside_word, self.weights)
 
     def _warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.05, SPEECH_RATE).astype(np.float32)

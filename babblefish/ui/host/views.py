@@ -157,7 +157,7 @@ def door(room: Room) -> str:
 def roster(room: Room) -> str:
     members = list(room.members.values())
     title = f'<h3>People <span class="bf-count">{len(members)}</span></h3>'
-    if room.settings.listen_only and members and not room.presenters:
+    if members and not any(room.may_speak(member) for member in members):
         title += '<p class="bf-muted">Nobody is heard yet: make those who talk presenters.</p>'
     if not members:
         body = (

@@ -10,6 +10,7 @@ import { Speaker } from "./sound.js";
 import { banner, state, toast, view } from "./states.js";
 import { explain, loadStrings, t } from "./strings.js";
 import { profile } from "./voice.js";
+import { keepAwake } from "./wake.js";
 
 const session = store("sessionStorage");
 const code = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -123,11 +124,13 @@ function waitAtDoor(changes = {}) {
   const { place } = seat;
   state("waiting", null, [{ key: "action.stopWaiting", run: () => stopWaiting(place) }]);
   $("state").focus({ preventScroll: true });
+  keepAwake(true);
   door.wait(place);
 }
 
 function stopWaiting(place) {
   door.leave(place);
+  keepAwake(false);
   forgetSeat();
   showForm();
 }
@@ -139,6 +142,7 @@ async function seated({ key, member }) {
 }
 
 function turnedAway(decision) {
+  keepAwake(false);
   forgetSeat();
   mic.close();
   const again = [{ key: "action.askAgain", run: open, primary: true }];
@@ -152,6 +156,11 @@ async function askAgain() {
   try {
     await takeSeatAgain();
   } catch (error) {
+    if (error.code === "starting" || error.status === 0 || error.status >= 502) {
+      waiting = setTimeout(askAgain, 2000);
+      return;
+    }
+    keepAwake(false);
     mic.close();
     refuse(error);
   }
