@@ -1,8 +1,8 @@
 """Real voices for measuring speaker identification: who said what, cut to lengths, made worse.
 
 Takes the recordings of ``../shared/speech`` (or ``BABBLEFISH_SPEECH_DIR``), those without a named
-speaker as one person each, and any folder of sound files: one with an ``.rttm`` file beside it is cut
-where that says who speaks alone, one without is one speaker. Knows no voiceprints.
+speaker as one person each, and any folder of sound files: one with an ``.rttm`` file beside it is
+cut where that says who speaks alone, one without is one speaker. Knows no voiceprints.
 """
 
 from __future__ import annotations

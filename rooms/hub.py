@@ -16,6 +16,7 @@ from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
+from rooms.collection import Collection
 from rooms.member import Member
 from rooms.people import People
 from rooms.room import Room, RoomSettings
@@ -37,6 +38,7 @@ class Hub:
         self.storage = storage
         self.people = People(storage)
         """see ``refresh_people``"""
+        self.collection = Collection(self.people, engine)
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock = settings, engine, clock
         self._sweeper: asyncio.Task | None = None
@@ -53,6 +55,7 @@ class Hub:
                 await self._sweeper
         for code in list(self.rooms):
             await self.close_room(code)
+        await self.collection.close()
         if self.storage is not None:
             await self.storage.close()
 
@@ -75,6 +78,7 @@ class Hub:
         room = Room(
             name, self._engine, base, max_members=self._settings.max_members,
             token_seconds=self._settings.token_hours * 3600, clock=self._clock,
+            people=self.people, collection=self.collection,
         )  # fmt: skip
         self.rooms[room.code] = room
         return room

@@ -57,6 +57,8 @@ class Member:
         """secret: whoever has it is this member"""
         self.name, self.speaks, self.hears, self.color = name, speaks, hears, color
         self.microphone = microphone
+        self.speaker: str | None = None
+        """id of the person in the storage, where the server knows whose phone this is"""
         self.heard_language = speaks
         """language last spoken, for telling who understands the original"""
         self.first_seq = room.last_seq
@@ -143,6 +145,7 @@ class Link(AbstractContextManager):
         if not self._current or not member.microphone:
             return
         member.session.hear(self._to_speech.push(to_float32(samples)))
+        member.room.sounds.received(member.id, member.session.received)
         whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         for start in range(0, len(whole) - FRAME + 1, FRAME):
             frame = whole[start : start + FRAME]
@@ -154,6 +157,11 @@ class Link(AbstractContextManager):
         """int16 (960,) at 48 kHz: the next 20 ms for this member. Do not write to it."""
         playout = self.member.playout
         frame = playout.next_frame()
+        if playout.spoken is not None:
+            utterance, offset, sound = playout.spoken
+            self.member.room.sounds.played(
+                self.member.id, utterance, self.member.hears, offset, sound
+            )
         self._frames += 1
         if self._frames % _LAG_EVERY_FRAMES == 0:
             lag = round(playout.lag * 2) / 2

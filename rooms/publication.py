@@ -26,6 +26,7 @@ from babblefish.protocol import (
     Utterance,
     Warn,
 )
+from rooms.attribution import Label
 from rooms.member import Member
 
 _MAX_CAPTIONS = 4000
@@ -101,7 +102,10 @@ class Publication:
         self._begun = time.perf_counter()
         self._at = time.time() - waited
         self._transcript: Transcript | None = None
-        self._voice = 0
+        self.speaker = speaker
+        """whose phone it was said into"""
+        self.label = Label(speaker.name, speaker.color)
+        """who said it, as it is shown; before the first message, a guess"""
         self._opened: set[str] = set()
         """ids of listeners whose playout expects sound"""
         self._captioned: set[str] = set()
@@ -130,9 +134,9 @@ class Publication:
     def _others(self) -> list[Member]:
         return [m for m in self._listeners() if m is not self._speaker]
 
-    def publish(self, message: EngineMessage, voice: int) -> TraceRow | None:
+    def publish(self, message: EngineMessage, label: Label) -> TraceRow | None:
         """Act on one message; the Trace, which comes last, is answered with the trace's row."""
-        self._voice = voice
+        self.label = label
         match message:
             case Transcript():
                 self._on_transcript(message)
@@ -180,9 +184,10 @@ class Publication:
     ) -> Caption:
         spoken = self._transcript.language if self._transcript else language
         return Caption(
-            self._utterance.id, self._speaker.id, display_name(self._speaker, self._voice),
-            self._speaker.color, text, language, direction(language), True, 0,
+            self._utterance.id, self._speaker.id, self.label.name,
+            self.label.color, text, language, direction(language), True, 0,
             original, spoken, direction(spoken), quality, False, synthetic, self._at,
+            self.label.known,
         )  # fmt: skip
 
     def _on_speech(self, speech: Speech) -> None:
@@ -245,13 +250,8 @@ class Publication:
         total = None if self._first_audio is None else round(self._first_audio * 1000, 1)
         language = spoken.language if spoken else ""
         return TraceRow(
-            self._utterance.id, self._at, display_name(self._speaker, self._voice), language,
+            self._utterance.id, self._at, self.label.text, language,
             tuple(sorted(self._captioned - {language})), self._utterance.audio.seconds,
             {"endpoint": round(self._waited * 1000, 1), **trace.stages_ms}, total,
             self._problem or outcome,
         )  # fmt: skip
-
-
-def display_name(member: Member, voice: int) -> str:
-    """The speaker's name; several people at one microphone are told apart by a number."""
-    return member.name if voice == 0 else f"{member.name} · {voice + 1}"

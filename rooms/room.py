@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.identification import Identity
 from babblefish.engine.pitch import Pitch
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
@@ -34,9 +35,13 @@ from babblefish.protocol import (
     Utterance,
     Welcome,
 )
+from rooms.attribution import label, speaker_of
+from rooms.collection import Collection, Spoken
 from rooms.member import Member
 from rooms.names import clean_name
-from rooms.publication import CaptionLog, Publication, TraceRow, display_name
+from rooms.people import People
+from rooms.publication import CaptionLog, Publication, TraceRow
+from rooms.soundings import Soundings
 
 COLORS = 12
 """size of the palette in room.css"""
@@ -67,10 +72,14 @@ class Room:
     def __init__(
         self, name: str, engine: Engine, settings: RoomSettings, *, max_members: int,
         token_seconds: float, clock: Callable[[], float] = time.monotonic,
+        people: People | None = None, collection: Collection | None = None,
     ) -> None:  # fmt: skip
         self.code = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
         self.name = clean_name(name, "room name")
         self.engine, self.settings, self.clock = engine, settings, clock
+        self.people = people or People(None)
+        self.collection = collection
+        self.sounds = Soundings(clock, lambda: collection is not None and collection.active)
         self.created_at = time.time()
         self.active_at = clock()
         """when somebody was last connected"""
@@ -154,6 +163,7 @@ class Room:
             member.link.close(reason)
         member.task.cancel()
         self._voices.release(member.id)
+        self.sounds.forget(member.id)
         self.roster_changed()
 
     async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
@@ -241,6 +251,7 @@ class Room:
 
     def pass_on(self, speaker: Member, frame: np.ndarray) -> None:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
+        self.sounds.live(speaker.id, frame)
         for member in self.members.values():
             if member is not speaker and member.link is not None:
                 member.playout.originals.put(
@@ -248,6 +259,9 @@ class Room:
                 )
 
     # --- Audience ---------------------------------------------------------------------------
+
+    def owner(self, member: str) -> str | None:
+        return self.members[member].speaker if member in self.members else None
 
     def spoken_language(self, member: str) -> str | None:
         return self.members[member].speaks if member in self.members else None
@@ -280,6 +294,7 @@ class Room:
         return max(paces, default=1.0)
 
     def speaking(self, member: str, active: bool) -> None:
+        self.sounds.speaking(member, active)
         self.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
@@ -287,6 +302,7 @@ class Room:
         if speaker is None or not self.settings.partial_captions:
             return
         texts = {t.language: t for t in translations if t.text}
+        by = label(speaker, speaker.session.identity, self.people, self.members.values())
         for reader in self.members.values():
             translation = texts.get(reader.hears) if reader is not speaker else None
             if translation is None and self._awaits_translation(reader, speaker, transcript):
@@ -294,11 +310,11 @@ class Room:
             shown = translation or transcript
             reader.send(
                 Caption(
-                    transcript.utterance, member, display_name(speaker, speaker.session.voice),
-                    speaker.color, shown.text, shown.language, direction(shown.language), False,
+                    transcript.utterance, member, by.name, by.color, shown.text,
+                    shown.language, direction(shown.language), False,
                     0, transcript.text if translation else "", transcript.language,
                     direction(transcript.language), translation.quality if translation else "good",
-                    translation is not None, False, time.time(),
+                    translation is not None, False, time.time(), by.known,
                 )
             )  # fmt: skip
 
@@ -321,14 +337,27 @@ class Room:
         self._publications[utterance.id] = publication
         publication.open(dict(self.targets(utterance.member)))
 
-    def publish(self, utterance: Utterance, message: EngineMessage, voice: int) -> None:
+    def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:
         publication = self._publications.get(utterance.id)
         if publication is None:
             return
-        row = publication.publish(message, voice)
+        by = label(publication.speaker, identity, self.people, self.members.values())
+        row = publication.publish(message, by)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]
+
+    def finished(self, spoken: Spoken) -> None:
+        said = spoken.utterance
+        member = self.members.get(said.member)
+        if member is None or self.collection is None or not self.collection.active:
+            return
+        speaker = speaker_of(member, spoken.identity)
+        end = said.start + said.audio.seconds
+        self.sounds.said(member.id, said.start, end, speaker)
+        if speaker is not None and self.collection.wants(speaker):
+            around = self.sounds.around(member.id, said.start, end, speaker)
+            self.collection.offer(speaker, spoken, around)
 
 
 def _language(code: str) -> str:
