@@ -31,7 +31,7 @@ from babblefish.protocol import Transcript, Utterance
 from babblefish.storage.records import Clip, Purpose
 from rooms.collected_clips import as_stretch, new_clip, read_samples, speech_seconds
 from rooms.people import People
-from rooms.soundings import Recorded
+from rooms.soundings import Surroundings
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Spoken:
 class _Job:
     speaker: str
     spoken: Spoken
-    recorded: list[Recorded]
+    surroundings: Surroundings
 
 
 @dataclass(slots=True)
@@ -149,16 +149,16 @@ class Collection:
 
     # --- what happens -------------------------------------------------------------------------
 
-    def offer(self, speaker: str, spoken: Spoken, recorded: list[Recorded] | None) -> None:
+    def offer(self, speaker: str, spoken: Spoken, surroundings: Surroundings | None) -> None:
         """Something that ``speaker`` said, and what else sounded around them."""
         if (
-            recorded is None
+            surroundings is None
             or spoken.voiceprint is None
             or not self.wants(speaker)
             or self._engine.strain >= strain.BUSY
         ):
             return
-        self._waiting.append(_Job(speaker, spoken, recorded))
+        self._waiting.append(_Job(speaker, spoken, surroundings))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), name="collection")
 
@@ -204,6 +204,8 @@ class Collection:
     async def _consider(self, job: _Job) -> str:
         """ "kept", or why not."""
         speaker = job.speaker
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
         profile = self._profiles.setdefault(speaker, _Profile())
         await self._complete(profile)
         enrolled = await self._enrolled(speaker)
@@ -242,17 +244,20 @@ class Collection:
         known = KnownVoices(enrolled, self._others(job.speaker))
         heard = _heard(spoken)
 
-        def look(heard: Heard, recorded: Sequence[Recorded]) -> Stretch | Refusal:
+        def look(heard: Heard, surroundings: Surroundings | None) -> Stretch | Refusal:
+            recorded = surroundings.recorded() if surroundings else []
+            if recorded is None:
+                return "bleed"
             soundings = [each.sounding() for each in recorded]
             return reference_material.judge(
                 heard, kept, known, soundings, self._encoder, consented=True
             )
 
-        verdict = await self._off_loop(look, heard, job.recorded)
+        verdict = await self._off_loop(look, heard, job.surroundings)
         if not isinstance(verdict, Stretch):
             return verdict
         voices = await self._parts(spoken)
-        return await self._off_loop(look, replace(heard, parts=voices), ())
+        return await self._off_loop(look, replace(heard, parts=voices), None)
 
     async def _parts(self, spoken: Spoken) -> list[PartVoice]:
         found = []

@@ -60,6 +60,41 @@ class Recorded:
         return Sounding(self.start, self.start + len(sound) / SPEECH_RATE, sound)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What sounded around a microphone, not yet looked at."""
+
+    _clock: np.ndarray
+    """(n, 2): time, samples received by then"""
+    _loudspeakers: list[list[_Frame]]
+    _others: list[tuple[list[_Frame], list[tuple[float, float | None]]]]
+    """of each other microphone: its sound, and from when to when somebody talked into it"""
+    _first: float
+    """seconds on the microphone's clock"""
+    _last: float
+
+    def recorded(self) -> list[Recorded] | None:
+        """Sounds by the microphone's clock; None where there are too many to look for."""
+        runs = [run for frames in self._loudspeakers for run in self._inside(frames)]
+        for frames, heard in self._others:
+            runs += self._inside([
+                frame for frame in frames
+                if any(begin <= frame.time and (end is None or frame.time < end)
+                       for begin, end in heard)
+            ])  # fmt: skip
+        found = _distinct(runs)
+        return found if len(found) <= _MOST else None
+
+    def _inside(self, frames: list[_Frame]) -> Iterator[Recorded]:
+        times = [frame.time for frame in frames]
+        positions = np.interp(times, self._clock[:, 0], self._clock[:, 1]) / SPEECH_RATE
+        yield from _runs(
+            replace(frame, time=float(at))
+            for at, frame in zip(positions, frames, strict=True)
+            if self._first - FRAME_S < at < self._last
+        )
+
+
 @dataclass(slots=True)
 class _Speech:
     """While somebody talks into a microphone."""
@@ -76,11 +111,6 @@ class _Microphone:
     """(time, samples received by then)"""
     live: deque[_Frame] = field(default_factory=lambda: deque(maxlen=_FRAMES))
     speech: deque[_Speech] = field(default_factory=lambda: deque(maxlen=50))
-
-    def position(self, times: Iterable[float]) -> np.ndarray:
-        """Seconds on this microphone's clock."""
-        at, samples = np.array(self.clock).T
-        return np.interp(list(times), at, samples) / SPEECH_RATE
 
     def time(self, position: float) -> float:
         at, samples = np.array(self.clock).T
@@ -151,42 +181,27 @@ class Soundings:
 
     # --- what a microphone may have heard -----------------------------------------------------
 
-    def around(self, member: str, start: float, end: float, speaker: str) -> list[Recorded] | None:
+    def around(self, member: str, start: float, end: float, speaker: str) -> Surroundings | None:
         """What may have reached the member's microphone between ``start`` and ``end`` on its
-        clock beside the words of ``speaker``, who spoke there; None where too much did, or where
-        it is not known any more.
+        clock beside the words of ``speaker``, who spoke there; None where that is not known (any
+        more). Quick: it copies references.
 
         Another microphone that heard nobody but ``speaker`` heard nothing else.
         """
         microphone = self._microphones.get(member)
         if microphone is None or not microphone.clock:
             return None
-        first, last = start - LATE_SECONDS, end + EARLY_SECONDS
         if microphone.clock[0][1] > max(0.0, start) * SPEECH_RATE:
             return None  # nobody listened to the room yet, or it is forgotten by now
-        runs: list[Recorded] = []
-        for frames in self._sources(member, speaker):
-            positions = microphone.position(frame.time for frame in frames)
-            runs += _runs(
-                replace(frame, time=float(at))
-                for at, frame in zip(positions, frames, strict=True)
-                if first - FRAME_S < at < last
-            )
-        found = _distinct(runs)
-        return found if len(found) <= _MOST else None
-
-    def _sources(self, member: str, speaker: str) -> Iterator[list[_Frame]]:
-        yield from map(list, self._loudspeakers.values())
-        for other, microphone in self._microphones.items():
+        others = []
+        for other, theirs in self._microphones.items():
             if other != member:
-                heard = [s for s in microphone.speech if s.end is None or s.speakers != {speaker}]
-                yield [
-                    frame for frame in microphone.live
-                    if any(
-                        s.begin <= frame.time and (s.end is None or frame.time < s.end)
-                        for s in heard
-                    )
-                ]  # fmt: skip
+                heard = [s for s in theirs.speech if s.end is None or s.speakers != {speaker}]
+                others.append((list(theirs.live), [(s.begin, s.end) for s in heard]))
+        return Surroundings(
+            np.array(microphone.clock), [list(frames) for frames in self._loudspeakers.values()],
+            others, start - LATE_SECONDS, end + EARLY_SECONDS,
+        )  # fmt: skip
 
 
 def _runs(frames: Iterable[_Frame]) -> Iterator[Recorded]:
