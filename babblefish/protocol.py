@@ -191,7 +191,8 @@ class Caption:
     utterance: str
     member: str
     name: str
-    """speaker's name, with " · 2" when several people share the microphone"""
+    """speaker's name, with " · 2" when several people share the microphone; where the speaker is
+    not ``known``, the name of whose phone it is"""
     color: int
     text: str
     language: str
@@ -209,6 +210,8 @@ class Caption:
     """a synthetic voice speaks it to this listener"""
     at: float = 0.0
     """Unix time of the end of the utterance"""
+    known: bool = True
+    """False: nobody can say who of the people at this phone spoke"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ from bench.calibration import (
 from bench.speaker_corpus import CONDITIONS
 
 _RESULTS = Path(__file__).with_name("results") / "identification.json"
+_ORDERS = 12
+"""in which somebody's utterances are heard"""
 
 
 class Simulation:
@@ -126,7 +128,7 @@ class Simulation:
         """Two who are not enrolled take turns at one phone; the first is its owner."""
         counts: dict[str, int] = defaultdict(int)
         for one, two in itertools.permutations(names, 2):
-            lists = [self._in_order(name, seconds) for name in (one, two)]
+            lists = [self._of(name, seconds, CONDITIONS[:1]) for name in (one, two)]
             if min(map(len, lists)) < 3:
                 continue
             able = self.capabilities(one, two)
@@ -138,23 +140,28 @@ class Simulation:
                     counts["right" if right else "unknown" if voice == UNKNOWN else "wrong"] += 1
         return _shares(counts)
 
-    def alone(self, seconds: float) -> dict[str, float]:
-        """One who is not enrolled speaks at their own phone, as recorded."""
+    def alone(self, seconds: float, conditions: tuple[str, ...]) -> dict[str, float]:
+        """One who is not enrolled speaks at their own phone: in many orders, as what was heard
+        first weighs most."""
         counts: dict[str, int] = defaultdict(int)
         for name in self.names:
-            able = self.capabilities(name)
-            identifier = Identifier(able)
-            for test in self._in_order(name, seconds):
-                voice = identifier.identify(test.voiceprint, seconds).voice
-                right = voice == OWNER
-                counts["right" if right else "unknown" if voice == UNKNOWN else "wrong"] += 1
+            able, own = self.capabilities(name), self._of(name, seconds, conditions)
+            if len(own) < 3:
+                continue
+            for _ in range(_ORDERS):
+                identifier = Identifier(able)
+                for n in self.random.permutation(len(own)):
+                    voice = identifier.identify(own[n].voiceprint, seconds).voice
+                    right = voice == OWNER
+                    counts["right" if right else "unknown" if voice == UNKNOWN else "wrong"] += 1
         return _shares(counts)
 
-    def _in_order(self, name: str, seconds: float) -> list[Print]:
+    def _of(self, name: str, seconds: float, conditions: tuple[str, ...]) -> list[Print]:
+        """In the order in which they were said."""
         return [
             p for p in self.prints
             if p.piece.speaker == name and p.piece.seconds == seconds
-            and p.piece.condition == "clean"
+            and p.piece.condition in conditions
         ]  # fmt: skip
 
 
@@ -199,7 +206,10 @@ def measure(sim: Simulation, readers: list[str]) -> dict[str, dict[str, float]]:
     for seconds in (1.5, 2.0, 3.0):
         for group, names in (("5 readers", readers), ("all", sim.names)):
             figures[f"two of {group} alternating, {seconds:g} s"] = sim.alternating(names, seconds)
-        figures[f"one alone, {seconds:g} s"] = sim.alone(seconds)
+        figures[f"one alone, as recorded, {seconds:g} s"] = sim.alone(seconds, CONDITIONS[:1])
+        figures[f"one alone, noise comes and goes, {seconds:g} s"] = sim.alone(
+            seconds, ("clean", "noise", "room")
+        )
     return figures
 
 

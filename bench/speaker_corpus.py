@@ -1,8 +1,8 @@
 """Real voices for measuring speaker identification: who said what, cut to lengths, made worse.
 
-Takes the recordings of ``../shared/speech`` (or ``BABBLEFISH_SPEECH_DIR``) whose speaker or
-language is known, and any folder of sound files: one with an ``.rttm`` file beside it is cut
-where that says who speaks alone, one without is one speaker. Knows no voiceprints.
+Takes the recordings of ``../shared/speech`` (or ``BABBLEFISH_SPEECH_DIR``), those without a named
+speaker as one person each, and any folder of sound files: one with an ``.rttm`` file beside it is
+cut where that says who speaks alone, one without is one speaker. Knows no voiceprints.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def load(extra: list[Path]) -> dict[str, list[np.ndarray]]:
     folder = speech_folder()
     if folder is not None:
         for entry in json.loads((folder / "manifest.json").read_text("utf-8")):
-            speaker = entry.get("speaker") or f"reader of {entry['language']}"
+            # nobody says that two recordings of a language are of one reader: they are not
+            speaker = entry.get("speaker") or f"reader of {Path(entry['file']).stem}"
             found[speaker].append(_read(folder / entry["file"]))
     for place in extra:
         alone = dict(_turns(place))
@@ -58,7 +59,9 @@ def load(extra: list[Path]) -> dict[str, list[np.ndarray]]:
             turns = alone.get(path.stem)
             if turns is None and alone:
                 continue  # nobody says who speaks in it
-            for speaker, start, end in turns or [(path.stem, 0.0, len(samples) / RATE)]:
+            if turns is None:
+                turns = [(path.stem, 0.0, len(samples) / RATE)]
+            for speaker, start, end in turns:
                 found[speaker].append(samples[int(start * RATE) : int(end * RATE)])
     return dict(found)
 

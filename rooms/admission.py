@@ -172,6 +172,11 @@ class Admission:
         for place in self.waiting:
             self._decide(place, "closed")
 
+    def suspend(self) -> None:
+        """Nothing is decided: phones ask again, until the server is back."""
+        for place in self.waiting:
+            place.decided.set()
+
     def expire(self) -> None:
         """Forget who went away from the door, and of whom the decision is long known."""
         now, members = self._room.clock(), self._room.members

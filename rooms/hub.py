@@ -19,6 +19,7 @@ from babblefish.storage.records import Retention, StoredRoom
 from babblefish.storage.secret import ServerSecret
 from babblefish.storage.storage import Storage
 from rooms import presets
+from rooms.collection import Collection
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
 from rooms.member import Member
@@ -44,6 +45,7 @@ class Hub:
         """see ``refresh_people``"""
         self.profiles = Profiles(self, engine)
         self.enrolments = Enrolments(self, engine)
+        self.collection = Collection(self.people, engine)
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
@@ -69,12 +71,14 @@ class Hub:
         if self.storage is None or self._keeper is None:
             for code in list(self.rooms):
                 await self.close_room(code)
+            await self.collection.close()
             await self.profiles.close()
             return
         await self._keeper.close()
         for room in self.rooms.values():
             await room.suspend()
         self.rooms.clear()
+        await self.collection.close()
         await self.profiles.close()
         await self.storage.close()
 
@@ -83,6 +87,7 @@ class Hub:
         await self.people.refresh(self._engine.speaker_encoder.capabilities.name)
         for room in self.rooms.values():
             room.kept.archive.forget_all_but(self.people.known)
+            room.conversation.forget_all_but(self.people.known)
 
     def create(self, name: str, preset: str = "meeting") -> Room:
         """Raises RoomError("too_many_rooms" | "bad_name" | "preset")."""
@@ -108,9 +113,9 @@ class Hub:
     def _open(self, name: str, base: RoomSettings, kept: Kept) -> Room:
         room = Room(
             name, self._engine, base, kept, max_members=self._settings.max_members,
-            clock=self._clock,
+            clock=self._clock, people=self.people, collection=self.collection,
         )  # fmt: skip
-        room.on_voice = self.profiles.voice_found
+        room.conversation.on_voice = self.profiles.voice_found
         self.rooms[room.code] = room
         return room
 

@@ -73,7 +73,7 @@ class Member:
             self._on_playout, lag_budget=room.settings.lag_budget,
             original_level=room.settings.original_level,
         )  # fmt: skip
-        self.session = Session(self.id, room.engine, room)
+        self.session = Session(self.id, room.engine, room.conversation)
         self.task = asyncio.create_task(self.session.run(), name="session")
 
     @property
@@ -148,6 +148,7 @@ class Link(AbstractContextManager):
         if not self._current or not member.microphone or not member.room.may_speak(member):
             return
         member.session.hear(self._to_speech.push(to_float32(samples)))
+        member.room.conversation.sounds.received(member.id, member.session.received)
         whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         for start in range(0, len(whole) - FRAME + 1, FRAME):
             frame = whole[start : start + FRAME]
@@ -159,6 +160,11 @@ class Link(AbstractContextManager):
         """int16 (960,) at 48 kHz: the next 20 ms for this member. Do not write to it."""
         playout = self.member.playout
         frame = playout.next_frame()
+        if playout.spoken is not None:
+            utterance, offset, sound = playout.spoken
+            self.member.room.conversation.sounds.played(
+                self.member.id, utterance, self.member.hears, offset, sound
+            )
         self._frames += 1
         if self._frames % _LAG_EVERY_FRAMES == 0:
             lag = round(playout.lag * 2) / 2
@@ -175,7 +181,7 @@ class Link(AbstractContextManager):
         member = self.member
         match event:
             case Resume(after):
-                member.room.resume(member, after)
+                member.room.conversation.resume(member, after)
             case Configure(name, speaks, hears):
                 member.room.configure(member, name, speaks, hears)
             case Microphone(on):

@@ -7,7 +7,7 @@ storage calls ``refresh``. Knows no room, and no sound: only labels, consents an
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -39,6 +39,8 @@ class People:
         """storage: None where nothing is kept; then nobody is known."""
         self.storage = storage
         self.version = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """called on the event loop after each change"""
         self._known: Mapping[str, KnownPerson] = MappingProxyType({})
 
     @property
@@ -75,6 +77,7 @@ class People:
             {s.id: KnownPerson(s, agreed[s.id], _samples(s.id, prints)) for s in speakers}
         )
         self.version += 1
+        self.on_change()
 
 
 def _samples(speaker: str, prints: list[Embedding]) -> tuple[Sample, ...]:

@@ -71,6 +71,8 @@ class Playout:
         self._tracks: deque[_Track] = deque()
         self._by_id: dict[str, _Track] = {}
         self.originals = Originals(original_level)
+        self.spoken: tuple[str, float, np.ndarray] | None = None
+        """of the last frame: utterance whose translation it had, seconds of it before, its sound"""
         self._taken = 0
         self._gap = 0
 
@@ -154,6 +156,7 @@ class Playout:
         """int16 (960,): the next 20 ms. Read-only when silent."""
         self._taken += 1
         self._drop_beyond_budget()
+        self.spoken = None
         speech = self._next_speech()
         mix = self.originals.mix(speech is not None)
         if mix is None:
@@ -186,7 +189,9 @@ class Playout:
             if track.starved * FRAME_S > _STALL_S:
                 self._remove(track, "skipped")
             return None
+        before = track.played / RATE
         frame = _take(track)
+        self.spoken = track.utterance, before, frame
         if track.finished and track.waiting == 0:
             self._remove(track, "played")
             gap = _SHORT_GAP_S if self.backlog >= _HURRY_S else _GAP_S

@@ -89,7 +89,7 @@ class Profiles:
                 wish, remembered=known.speaker.voices, voiceprint=_voiceprint(known),
                 encoder=encoder,
             )  # fmt: skip
-        member.room.describe(member, wish)
+        member.room.conversation.describe(member, wish)
 
     def members(self, speaker: str) -> Iterable[Member]:
         """Where this person sits now."""

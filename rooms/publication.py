@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from babblefish.audio import to_int16
@@ -27,6 +27,7 @@ from babblefish.protocol import (
     Warn,
 )
 from rooms.archive import Archive
+from rooms.attribution import Label
 from rooms.member import Member
 
 _MAX_CAPTIONS = 4000
@@ -57,6 +58,8 @@ class _Entry:
     audience: str
     """language of the listeners, or "member:<id>" for what the speaker reads"""
     caption: Caption
+    speaker: str | None
+    """id of the known person whose words they are"""
 
 
 class CaptionLog:
@@ -66,15 +69,20 @@ class CaptionLog:
         self.last_seq = last_seq
         self._entries: deque[_Entry] = deque(maxlen=_MAX_CAPTIONS)
 
-    def add(self, audience: str, caption: Caption) -> Caption:
+    def add(self, audience: str, caption: Caption, speaker: str | None = None) -> Caption:
         self.last_seq += 1
         numbered = replace(caption, seq=self.last_seq)
-        self._entries.append(_Entry(audience, numbered))
+        self._entries.append(_Entry(audience, numbered, speaker))
         return numbered
 
     def clear(self) -> None:
         """Forget what was said; numbers go on."""
         self._entries.clear()
+
+    def forget_all_but(self, speakers: Container[str]) -> None:
+        """Known people's words stay only where they are among ``speakers`` (ids)."""
+        kept = [e for e in self._entries if e.speaker is None or e.speaker in speakers]
+        self._entries = deque(kept, maxlen=_MAX_CAPTIONS)
 
     def since(self, member: Member, after: int) -> list[Caption]:
         """What ``member`` should have read after sequence number ``after``."""
@@ -107,7 +115,10 @@ class Publication:
         self._begun = time.perf_counter()
         self._at = time.time() - waited
         self._transcript: Transcript | None = None
-        self._voice = 0
+        self.speaker = speaker
+        """whose phone it was said into"""
+        self.label = Label(speaker.name, speaker.color)
+        """who said it, as it is shown; before the first message, a guess"""
         self._opened: set[str] = set()
         """ids of listeners whose playout expects sound"""
         self._captioned: set[str] = set()
@@ -136,9 +147,9 @@ class Publication:
     def _others(self) -> list[Member]:
         return [m for m in self._listeners() if m is not self._speaker]
 
-    def publish(self, message: EngineMessage, voice: int) -> TraceRow | None:
+    def publish(self, message: EngineMessage, label: Label) -> TraceRow | None:
         """Act on one message; the Trace, which comes last, is answered with the trace's row."""
-        self._voice = voice
+        self.label = label
         match message:
             case Transcript():
                 self._on_transcript(message)
@@ -152,6 +163,9 @@ class Publication:
                 return self._on_trace(message)
         return None
 
+    def _number(self, audience: str, caption: Caption) -> Caption:
+        return self._captions.add(audience, caption, self.label.speaker_id)
+
     def _on_transcript(self, transcript: Transcript) -> None:
         if not transcript.text:
             self._retract()
@@ -159,9 +173,11 @@ class Publication:
         self._transcript = transcript
         self._speaker.heard_language = transcript.language
         own = self._make(transcript.language, transcript.text, "good", False, "")
-        own = self._captions.add(f"member:{self._speaker.id}", own)
+        own = self._number(f"member:{self._speaker.id}", own)
         self._speaker.send(own)
-        self._archive.spoken(self._utterance, own.name, own.seq, transcript, self._at)
+        self._archive.spoken(
+            self._utterance, self.label.text, own.seq, transcript, self._at, self.label.speaker_id
+        )
         self._caption(transcript.language, transcript.text, "good", translated=False)
         for listener in self._others():
             if listener.hears == transcript.language:
@@ -177,7 +193,7 @@ class Publication:
         listeners = [m for m in self._others() if m.hears == language]
         synthetic = any(m.id in self._opened for m in listeners) and translated
         caption = self._make(language, text, quality, synthetic, self._original_of(language))
-        caption = self._captions.add(language, replace(caption, translated=translated))
+        caption = self._number(language, replace(caption, translated=translated))
         for listener in listeners:
             listener.send(caption)
 
@@ -190,9 +206,10 @@ class Publication:
     ) -> Caption:
         spoken = self._transcript.language if self._transcript else language
         return Caption(
-            self._utterance.id, self._speaker.id, display_name(self._speaker, self._voice),
-            self._speaker.color, text, language, direction(language), True, 0,
+            self._utterance.id, self._speaker.id, self.label.name,
+            self.label.color, text, language, direction(language), True, 0,
             original, spoken, direction(spoken), quality, False, synthetic, self._at,
+            self.label.known,
         )  # fmt: skip
 
     def _on_speech(self, speech: Speech) -> None:
@@ -230,7 +247,7 @@ class Publication:
     def _caption_original(self, spoken: Transcript, language: str) -> None:
         self._captioned.add(language)
         caption = self._make(spoken.language, spoken.text, "good", False, "")
-        caption = self._captions.add(language, caption)
+        caption = self._number(language, caption)
         for listener in self._others():
             if listener.hears == language:
                 listener.send(caption)
@@ -258,13 +275,8 @@ class Publication:
         total = None if self._first_audio is None else round(self._first_audio * 1000, 1)
         language = spoken.language if spoken else ""
         return TraceRow(
-            self._utterance.id, self._at, display_name(self._speaker, self._voice), language,
+            self._utterance.id, self._at, self.label.text, language,
             tuple(sorted(self._captioned - {language})), self._utterance.audio.seconds,
             {"endpoint": round(self._waited * 1000, 1), **trace.stages_ms}, total,
             self._problem or outcome,
         )  # fmt: skip
-
-
-def display_name(member: Member, voice: int) -> str:
-    """The speaker's name; several people at one microphone are told apart by a number."""
-    return member.name if voice == 0 else f"{member.name} · {voice + 1}"

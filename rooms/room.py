@@ -1,7 +1,7 @@
-"""A room: who is in it, who hears which language, and everything said in it.
+"""A room: who is in it, who may come in, and what its host has set.
 
-Implements the ``Audience`` of its members' sessions. Knows the engine only to offer languages
-and voices; knows nothing of addresses, pages or peer connections.
+What is said in it is the ``Conversation``'s. Knows the engine only to offer languages; knows
+nothing of addresses, pages or peer connections.
 """
 
 from __future__ import annotations
@@ -10,45 +10,33 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from babblefish.engine.engine import Engine
-from babblefish.engine.pitch import Pitch
-from babblefish.engine.voice_matching import Person as VoicedPerson
-from babblefish.engine.voices import VoiceBook
 from babblefish.errors import BabbleFishError, RoomError
-from babblefish.languages import direction, normalise
+from babblefish.languages import normalise
 from babblefish.protocol import (
-    Caption,
     ClosedReason,
-    EngineMessage,
-    Retract,
     Roster,
     ServerEvent,
-    Speaking,
-    Transcript,
-    Translation,
-    Utterance,
     Welcome,
 )
 from babblefish.storage.records import Retention
-from rooms import glossary
 from rooms.admission import Admission
-from rooms.archive import Face
+from rooms.collection import Collection
+from rooms.conversation import Conversation
 from rooms.keeping import Kept
 from rooms.keys import Seat
 from rooms.member import Member
 from rooms.names import clean_name
-from rooms.publication import CaptionLog, Publication, TraceRow, display_name
+from rooms.people import People
 from rooms.room_settings import RoomSettings
 
 COLORS = 12
 """size of the palette in room.css"""
-_MAX_TRACES = 500
 
 
 class Room:
@@ -57,6 +45,7 @@ class Room:
     def __init__(
         self, name: str, engine: Engine, settings: RoomSettings, kept: Kept, *,
         max_members: int, clock: Callable[[], float] = time.monotonic,
+        people: People | None = None, collection: Collection | None = None,
     ) -> None:  # fmt: skip
         self.name = clean_name(name, "room name")
         self.engine, self.settings, self.clock = engine, settings, clock
@@ -69,13 +58,8 @@ class Room:
         self.closed = False
         self.members: dict[str, Member] = {}
         self.admission = Admission(self)
-        self.traces: deque[TraceRow] = deque(maxlen=_MAX_TRACES)
+        self.conversation = Conversation(self, people or People(None), collection)
         self.max_members = max_members
-        self._captions = CaptionLog(kept.archive.first_seq)
-        self._voices = VoiceBook()
-        self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
-        """told which voice a member was given in which language"""
-        self._publications: dict[str, Publication] = {}
         self._met: tuple[frozenset[str], frozenset[str]] | None = None
         """languages (spoken, heard) that the engine was told of"""
         self.kept.save(self)
@@ -113,7 +97,7 @@ class Room:
         """
         if self.locked and not admitted:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
-        seat = Seat.new(self.last_seq, self._free_color())
+        seat = Seat.new(self.conversation.last_seq, self._free_color())
         return self._sit(seat, name, speaks, hears, microphone)
 
     def readmit(self, key: str, *, name: str, speaks: str, hears: str, microphone: bool) -> Member:
@@ -181,7 +165,7 @@ class Room:
         if member.link is not None:
             member.link.close(reason)
         member.task.cancel()
-        self._voices.release(member.id)
+        self.conversation.release(member.id)
         self.roster_changed()
 
     async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
@@ -206,7 +190,7 @@ class Room:
     def forget(self) -> None:
         """Nothing that was said until now comes back to anybody."""
         self.kept.archive.forget()
-        self._captions.clear()
+        self.conversation.forget()
 
     def set(self, **changes: Any) -> None:
         """Change settings; they hold at once. Raises RoomError("setting" | "glossary")."""
@@ -254,7 +238,8 @@ class Room:
 
     async def suspend(self) -> None:
         """The server stops: hang up without a farewell, so that phones come back to the room
-        when it is there again, and stop all work."""
+        when it is there again, and stop all work. Who waits at the door asks again then."""
+        self.admission.suspend()
         for member in self.members.values():
             if member.link is not None:
                 member.link.closed.set()
@@ -296,10 +281,6 @@ class Room:
 
     # --- connections ------------------------------------------------------------------------
 
-    @property
-    def last_seq(self) -> int:
-        return self._captions.last_seq
-
     def send(self, event: ServerEvent) -> None:
         for member in self.members.values():
             member.send(event)
@@ -308,7 +289,7 @@ class Room:
         self.send(Roster([m.person() for m in self.members.values()], self.locked))
 
     def on_attached(self, member: Member) -> None:
-        member.send(Welcome(member.id, self.name, self.last_seq))
+        member.send(Welcome(member.id, self.name, self.conversation.last_seq))
         member.send(self.kept.archive.policy)
         self.active_at = self.clock()
         self.roster_changed()
@@ -317,123 +298,14 @@ class Room:
         self.active_at = self.clock()
         self.roster_changed()
 
-    def resume(self, member: Member, after: int) -> None:
-        """Send ``member`` every final caption since ``after``."""
-        faces = {m.name: Face(m.id, m.color) for m in self.members.values()}
-        archive = self.kept.archive
-        for caption in archive.missed(member.hears, after, member.first_seq, faces):
-            member.send(caption)
-        for caption in self._captions.since(member, after):
-            member.send(caption)
-
     def pass_on(self, speaker: Member, frame: np.ndarray) -> None:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
+        self.conversation.sounds.live(speaker.id, frame)
         for member in self.members.values():
             if member is not speaker and member.link is not None:
                 member.playout.originals.put(
                     speaker.id, frame, member.hears == speaker.heard_language
                 )
-
-    # --- Audience ---------------------------------------------------------------------------
-
-    def spoken_language(self, member: str) -> str | None:
-        if self.settings.detect_language or member not in self.members:
-            return None
-        return self.members[member].speaks
-
-    def glossary(self, member: str) -> tuple[str, ...]:
-        names = [other.name for other in self.members.values()]
-        return glossary.expected(glossary.terms(self.settings.glossary), names)
-
-    def targets(self, member: str) -> Mapping[str, str | None]:
-        """Languages of the others, with a voice where somebody is connected to hear it."""
-        wanted: dict[str, bool] = {}
-        for other in self.members.values():
-            if other.id != member:
-                wanted[other.hears] = wanted.get(other.hears, False) or other.connected
-        return {
-            language: self._voice(member, language) if audible else None
-            for language, audible in wanted.items()
-        }
-
-    def heard(self, member: str, pitch: Pitch) -> None:
-        if member in self.members:
-            self._voices.hear(member, pitch)
-
-    def describe(self, member: Member, person: VoicedPerson) -> None:
-        """By what to choose a member's voice, from now on."""
-        self._voices.describe(member.id, person)
-
-    def voice_of(self, member: Member, language: str) -> str | None:
-        """With what a member's words are spoken in a language; None: they are not."""
-        return self._voice(member.id, language)
-
-    def _voice(self, member: str, language: str) -> str | None:
-        if not (names := self.engine.voices(language)):
-            return None
-        voice = self._voices.assign(member, language, names)
-        if member in self.members:
-            self.on_voice(self.members[member], language, voice)
-        return voice
-
-    def pace(self, utterance: str, language: str) -> float | None:
-        """The slowest listener decides, so that all of a language get the same sound."""
-        publication = self._publications.get(utterance)
-        if publication is not None and not publication.is_awaited(language):
-            return None
-        paces = [m.playout.pace for m in self.members.values() if m.hears == language]
-        return max(paces, default=1.0)
-
-    def speaking(self, member: str, active: bool) -> None:
-        self.send(Speaking(member, active))
-
-    def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
-        speaker = self.members.get(member)
-        if speaker is None or not self.settings.partial_captions:
-            return
-        texts = {t.language: t for t in translations if t.text}
-        for reader in self.members.values():
-            translation = texts.get(reader.hears) if reader is not speaker else None
-            if translation is None and self._awaits_translation(reader, speaker, transcript):
-                continue  # a line that changes its language to and fro cannot be read
-            shown = translation or transcript
-            reader.send(
-                Caption(
-                    transcript.utterance, member, display_name(speaker, speaker.session.voice),
-                    speaker.color, shown.text, shown.language, direction(shown.language), False,
-                    0, transcript.text if translation else "", transcript.language,
-                    direction(transcript.language), translation.quality if translation else "good",
-                    translation is not None, False, time.time(),
-                )
-            )  # fmt: skip
-
-    def _awaits_translation(self, reader: Member, speaker: Member, transcript: Transcript) -> bool:
-        return reader is not speaker and self.engine.translates_text(
-            transcript.language, reader.hears
-        )
-
-    def retract(self, utterance: str) -> None:
-        self.send(Retract(utterance))
-
-    def begin(self, utterance: Utterance, waited: float) -> None:
-        speaker = self.members.get(utterance.member)
-        if speaker is None:
-            return
-        publication = Publication(
-            utterance, speaker, lambda: list(self.members.values()), self._captions,
-            self.kept.archive, self.clock() - waited, waited,
-        )  # fmt: skip
-        self._publications[utterance.id] = publication
-        publication.open(dict(self.targets(utterance.member)))
-
-    def publish(self, utterance: Utterance, message: EngineMessage, voice: int) -> None:
-        publication = self._publications.get(utterance.id)
-        if publication is None:
-            return
-        row = publication.publish(message, voice if self.settings.shared_phones else 0)
-        if row is not None:
-            self.traces.append(row)
-            del self._publications[utterance.id]
 
 
 def _language(code: str) -> str:

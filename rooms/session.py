@@ -12,9 +12,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -23,7 +21,8 @@ from babblefish.audio import rms
 from babblefish.engine import strain
 from babblefish.engine.engine import Engine
 from babblefish.engine.foresight import Foresight
-from babblefish.engine.pitch import Pitch
+from babblefish.engine.identification import UNHEARD, Identity
+from babblefish.engine.recording_quality import VoiceActivity
 from babblefish.engine.segmenter import (
     Decision,
     Discarded,
@@ -34,11 +33,22 @@ from babblefish.engine.segmenter import (
     Segmenter,
     Started,
 )
-from babblefish.engine.speakers import SpeakerTracker
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import ENOUGH_PITCH_SECONDS
 from babblefish.errors import BabbleFishError
-from babblefish.protocol import Audio, EngineMessage, Notice, Transcript, Translation, Utterance
+from babblefish.protocol import (
+    Audio,
+    EngineMessage,
+    Notice,
+    Trace,
+    Transcript,
+    Translation,
+    Utterance,
+)
+from rooms.attribution import Attribution
+from rooms.audience import Audience
+from rooms.collection import Spoken
+from rooms.sample_buffer import SampleBuffer
 
 log = structlog.get_logger(__name__)
 
@@ -49,74 +59,6 @@ _VOICEPRINT_S = 1.0
 _PITCH_S = 10.0
 """voiced speech after which a member's pitch is known well enough"""
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', '?"', '!"', ".»", ".”")
-
-
-class Audience(Protocol):
-    """What a session needs of its room."""
-
-    def spoken_language(self, member: str) -> str | None:
-        """The language the member declared, None when open."""
-        ...
-
-    def glossary(self, member: str) -> tuple[str, ...]:
-        """Names and terms that the member may say."""
-        ...
-
-    def targets(self, member: str) -> Mapping[str, str | None]:
-        """Languages wanted by the others → voice, or None for captions only."""
-        ...
-
-    def heard(self, member: str, pitch: Pitch) -> None:
-        """How high the member spoke: their voices are chosen by it."""
-        ...
-
-    def pace(self, utterance: str, language: str) -> float | None:
-        """Speaking speed; None when nobody waits for the rest of the utterance any more."""
-        ...
-
-    def speaking(self, member: str, active: bool) -> None: ...
-
-    def draft(
-        self, transcript: Transcript, translations: list[Translation], member: str
-    ) -> None: ...
-
-    def retract(self, utterance: str) -> None: ...
-
-    def begin(self, utterance: Utterance, waited: float) -> None:
-        """The utterance is over; ``waited`` seconds ago its last sound was made."""
-        ...
-
-    def publish(self, utterance: Utterance, message: EngineMessage, voice: int) -> None:
-        """A message about a begun utterance; voice: which of the people at this microphone."""
-        ...
-
-
-class SampleBuffer:
-    """Audio addressed by its position since the start; the past is forgotten on request."""
-
-    def __init__(self) -> None:
-        self._parts: deque[np.ndarray] = deque()
-        self._first = 0
-        self._end = 0
-
-    @property
-    def end(self) -> int:
-        return self._end
-
-    def append(self, samples: np.ndarray) -> None:
-        self._parts.append(samples)
-        self._end += len(samples)
-
-    def forget(self, before: int) -> None:
-        while self._parts and self._first + len(self._parts[0]) <= before:
-            self._first += len(self._parts.popleft())
-
-    def read(self, start: int, end: int) -> np.ndarray:
-        """A copy of [start, end), as far as it is still there."""
-        if not self._parts:
-            return np.zeros(0, np.float32)
-        whole = np.concatenate(self._parts)
-        return whole[max(0, start - self._first) : max(0, end - self._first)].copy()
 
 
 class Session:
@@ -131,12 +73,16 @@ class Session:
         self.member = member
         self._eager, self._language_fixed = eager, language_fixed
         self.dropped_frames = 0
-        self.voice = 0
-        """which of the people at this microphone spoke last"""
+        self.received = 0
+        """samples heard, without those that were dropped: the clock of utterances"""
+        self.identity = UNHEARD
+        """who was the last to speak at this microphone, as far as that is known"""
         self._engine, self._audience = engine, audience
         self._vad = engine.listen()
         self._segmenter = Segmenter()
-        self._tracker = SpeakerTracker(engine.speaker_encoder.capabilities)
+        self._attribution = Attribution(
+            engine.speaker_encoder.capabilities, audience.people, partial(audience.owner, member)
+        )
         self._buffer = SampleBuffer()
         self._pending = np.zeros(0, np.float32)
         self._frames: deque[np.ndarray | None] = deque()
@@ -161,12 +107,14 @@ class Session:
     def hear(self, samples: np.ndarray) -> None:
         """float32 (n,) at 16 kHz. Never blocks."""
         size = self._vad.frame_samples
+        self.received += len(samples)
         pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
         for start in range(0, len(pending) - size + 1, size):
             self._frames.append(pending[start : start + size])
         self._pending = pending[len(pending) // size * size :]
         while len(self._frames) > _MAX_WAITING_FRAMES:
-            self._frames.popleft()
+            dropped = self._frames.popleft()
+            self.received -= 0 if dropped is None else size
             self.dropped_frames += 1
         self._arrived.set()
 
@@ -206,12 +154,12 @@ class Session:
         if frame is None:
             decisions = self._segmenter.flush()
         else:
-            self._buffer.append(frame)
             try:
                 probability = await self._vad.probability(frame)
             except BabbleFishError as error:
                 log.warning("voice activity lost a frame", code=error.code)
                 probability = 0.0
+            self._buffer.append(frame, probability)
             decisions = self._segmenter.push(probability, rms(frame))
         for decision in decisions:
             self._decide(decision)
@@ -230,12 +178,12 @@ class Session:
                 self._start_draft(self._cut(start, end, end))
             case Paused(start, end, voiced_end) if self._eager and not self._overloaded:
                 self._drop_draft()  # it would tell less, later
-                self._attempt = _Attempt(self, self._cut(start, end, voiced_end))
+                self._attempt = self._attempt_at(start, end, voiced_end)
             case Resumed():
                 self._drop_attempt()
             case Ended(start, end, voiced_end, forced):
                 self._audience.speaking(self.member, False)
-                self._end(self._cut(start, end, voiced_end), forced)
+                self._end(start, end, voiced_end, forced)
             case Discarded():
                 self._audience.speaking(self.member, False)
                 self._drop_attempt()
@@ -254,7 +202,12 @@ class Session:
             self._audience.glossary(self.member),
         )  # fmt: skip
 
-    def _end(self, utterance: Utterance, forced: bool) -> None:
+    def _attempt_at(self, start: int, end: int, voiced_end: int) -> _Attempt:
+        activity = VoiceActivity(self._buffer.activity(start, end), self._vad.frame_samples)
+        return _Attempt(self, self._cut(start, end, voiced_end), activity)
+
+    def _end(self, start: int, end: int, voiced_end: int, forced: bool) -> None:
+        utterance = self._cut(start, end, voiced_end)
         attempt, self._attempt = self._attempt, None
         self._drop_draft()
         waited = 0.0 if forced else self._segmenter.position / SPEECH_RATE - utterance.end
@@ -262,7 +215,8 @@ class Session:
             attempt.task.cancel()
             attempt = None
         if attempt is None:
-            attempt = _Attempt(self, utterance)
+            attempt = self._attempt_at(start, end, voiced_end)
+        attempt.forced = forced
         attempt.release(waited)
         if not attempt.task.done():
             self._released.add(attempt)
@@ -330,13 +284,16 @@ class _Attempt:
     Messages are held until the utterance is certain and its voice is known.
     """
 
-    def __init__(self, session: Session, utterance: Utterance) -> None:
-        self.utterance = utterance
+    def __init__(self, session: Session, utterance: Utterance, activity: VoiceActivity) -> None:
+        self.utterance, self._activity = utterance, activity
+        self.forced = False
+        """the utterance was cut while the speaker went on talking"""
         self._session, self._foresight = session, session._foresight
         self._held: list[EngineMessage] = []
         self._is_released = False
         self._is_labelled = False
         self._print: np.ndarray | None = None
+        self._identity: Identity | None = None
         self._transcript: Transcript | None = None
         self.task = asyncio.create_task(self._run(), name="attempt")
 
@@ -386,10 +343,11 @@ class _Attempt:
 
     def _emit(self, message: EngineMessage) -> None:
         self._held.append(message)
+        if isinstance(message, Transcript):
+            self._transcript = message
         if self._is_released:
             self._publish_held()
         elif isinstance(message, Transcript):
-            self._transcript = message
             self._session._segmenter.hint(complete=message.text.endswith(_SENTENCE_END))
             self._session.show_draft(message, [])
         elif isinstance(message, Translation) and self._transcript is not None:
@@ -399,9 +357,16 @@ class _Attempt:
         if not self._is_labelled:
             return
         session = self._session
-        if self._print is not None:
-            session.voice = session._tracker.assign(self._print, self.utterance.audio.seconds)
-            self._print = None
+        if self._identity is None:
+            seconds = self.utterance.audio.seconds
+            self._identity = session._attribution.identify(self._print, seconds)
+            if self._identity.known:
+                session.identity = self._identity
         held, self._held = self._held, []
         for message in held:
-            session._audience.publish(self.utterance, message, session.voice)
+            session._audience.publish(self.utterance, message, self._identity)
+            if isinstance(message, Trace) and self._transcript is not None:
+                session._audience.finished(
+                    Spoken(self.utterance, self._transcript, self._identity, self._print,
+                           self._activity, self.forced)
+                )  # fmt: skip

@@ -62,11 +62,12 @@ def hub(**settings) -> Hub:
 
 def trace(room: Room, speaker: str = "Pierre", total_ms: float | None = 900.0, **changes) -> None:
     """Add one utterance to the room's trace."""
+    number = len(room.conversation.traces)
     values = {
-        "utterance": f"u{len(room.traces)}", "at": time.time() + len(room.traces),
+        "utterance": f"u{number}", "at": time.time() + number,
         "speaker": speaker, "language": "fr", "targets": ("en", "pl"), "audio_s": 2.4,
         "stages_ms": {"recognise": 412.0, "translate en": 31.0, "first clause en": 380.5,
                       "translate pl": 44.0, "speak en": 900.0},
         "total_ms": total_ms, "outcome": "spoken",
     }  # fmt: skip
-    room.traces.append(TraceRow(**(values | changes)))
+    room.conversation.traces.append(TraceRow(**(values | changes)))

@@ -50,6 +50,19 @@ def test_a_sound_may_reach_the_microphone_sooner_than_the_server(sounds):
     assert bleed.likeness(mixed(owner, early, -15, 0.0), played) > 15
 
 
+def test_who_spoke_just_before_is_heard_only_where_they_were(sounds):
+    owner, played, _ = sounds
+    before = played.copy()
+    before[LATE - RATE // 4 :] = 0  # over, before the microphone's owner begins
+    silent = owner.copy()
+    silent[: LATE + RATE // 2] = 0
+    assert bleed.likeness(silent[LATE:-EARLY], before) < 12
+    late = mixed(silent, before, -15, 1.1)
+    assert bleed.likeness(late, before) > 15
+    before[LATE - RATE :] = 0
+    assert bleed.likeness(silent[LATE:-EARLY], before) == 0.0, "it cannot be that late"
+
+
 def test_silence_is_like_nothing(sounds):
     owner, _, _ = sounds
     silence = np.zeros(len(owner), np.float32)

@@ -119,7 +119,7 @@ def test_names_and_terms_hold_at_once_and_mistakes_are_explained(
     box = page.get_by_label("Names and terms, one per line")
     box.fill("Zyrianova\nBabbleFish\n")
     until(page, lambda: room.settings.glossary == "Zyrianova\nBabbleFish\n")
-    assert set(server.call(room.glossary, "")) == {"Zyrianova", "BabbleFish"}
+    assert set(server.call(room.conversation.glossary, "")) == {"Zyrianova", "BabbleFish"}
     box.fill("Zyrianova\n" + "x" * 60)
     expect(page.get_by_text("is too long: a name or term has at most 40")).to_be_visible()
     page.wait_for_timeout(1_300)

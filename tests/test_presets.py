@@ -100,8 +100,8 @@ async def test_in_an_interview_two_voices_at_one_phone_are_two_people(hub):
 async def test_in_an_interview_the_language_of_each_sentence_is_open(hub):
     room = hub.create("Interview", "interview")
     member = join(room, "Desk", "fr")
-    assert room.spoken_language(member.id) is None
+    assert room.conversation.spoken_language(member.id) is None
     room.configure(member, None, "es", None)
-    assert room.spoken_language(member.id) is None
+    assert room.conversation.spoken_language(member.id) is None
     room.set(detect_language=False)
-    assert room.spoken_language(member.id) == "es"
+    assert room.conversation.spoken_language(member.id) == "es"

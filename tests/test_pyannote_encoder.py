@@ -17,8 +17,8 @@ import torch
 
 from babblefish.audio import resample
 from babblefish.engine.espeak import EspeakSynthesiser
+from babblefish.engine.identification import OWNER, Identifier
 from babblefish.engine.pyannote_encoder import SAME_SPEAKER, PyannoteEncoder
-from babblefish.engine.speakers import SpeakerTracker
 from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.engine.vad import SileroVad
 from babblefish.engine.voiced import MOST_SECONDS, voiced
@@ -83,11 +83,11 @@ def test_neither_loudness_nor_pauses_change_a_voiceprint(encoder, speech):
         assert encoder.embed(speech) @ encoder.embed(other) > 0.98
 
 
-def test_the_tracker_can_work_with_it(encoder, speech):
+def test_people_can_be_told_apart_with_it(encoder, speech):
     assert set(SAME_SPEAKER) == {1.5, 3.0, 5.0}
-    tracker = SpeakerTracker(pickle.loads(pickle.dumps(encoder.capabilities)))
-    assert tracker.assign(encoder.embed(speech), 4.0) == tracker.assign(encoder.embed(speech), 4.0)
-    assert tracker.count == 1
+    identifier = Identifier(pickle.loads(pickle.dumps(encoder.capabilities)))
+    voices = {identifier.identify(encoder.embed(speech), 4.0).voice for _ in range(2)}
+    assert voices == {OWNER} and identifier.count == 1
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,11 @@ async def test_names_of_the_people_are_in_it_whole_and_in_parts(room):
     room.set(glossary="BabbleFish\nISO 27001")
     join(room, "Hassan al-Rashid", "en")
     join(room, "A", "en")
-    expected = room.glossary("anybody")
+    expected = room.conversation.glossary("anybody")
     assert {"BabbleFish", "ISO 27001", "Hassan al-Rashid", "Hassan", "Rashid"} == set(expected)
     for member in list(room.members.values()):
         room.leave(member, "left")
-    assert set(room.glossary("anybody")) == {"BabbleFish", "ISO 27001"}
+    assert set(room.conversation.glossary("anybody")) == {"BabbleFish", "ISO 27001"}
 
 
 async def test_the_list_is_bounded_and_the_newest_terms_win():

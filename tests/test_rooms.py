@@ -63,12 +63,13 @@ async def test_a_listener_of_another_language_reads_and_hears_the_translation(hu
         (own,) = pierre.finals
         assert own.text.startswith("said 400") and not own.translated
         assert not pierre.of(Voicing), "nobody hears their own translation"
-        voice = int(room._voices.assign(pierre.member.id, "en", ("en-0",)).rsplit("-")[1])
+        voices = room.conversation._voices
+        voice = int(voices.assign(pierre.member.id, "en", ("en-0",)).rsplit("-")[1])
         spoken = seconds_at(dan.heard, 1000 + 100 * voice)
         assert abs(spoken - 0.05 * len(caption.text)) < 0.4
         assert 0.8 < seconds_at(dan.heard, 400, level=0.02) < 1.8, "the original, low"
         assert seconds_at(dan.heard, 400, level=0.15) < 0.1
-    (row,) = room.traces
+    (row,) = room.conversation.traces
     assert row.outcome == "spoken" and row.language == "fr" and row.targets == ("en",)
     assert row.total_ms > 0 and {"endpoint", "recognise", "translate en"} <= set(row.stages_ms)
 
@@ -79,7 +80,7 @@ async def test_how_high_people_speak_decides_on_their_voice_from_the_first_sente
     known = VoiceTable(
         names, np.array([100.0, 140.0, 200.0, 280.0]), np.eye(4, 8, dtype=np.float32)
     )
-    room._voices = VoiceBook(known)
+    room.conversation._voices = VoiceBook(known)
     async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
         pierre.say(tone(200, 1.5))
         await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))
@@ -169,7 +170,7 @@ async def test_promise_9_a_failing_stage_costs_one_notice_and_the_room_goes_on(h
         pierre.say(tone(400, 1.0))
         await dan.until(lambda: dan.finals)
         assert dan.finals[-1].text.startswith("[en] said 400")
-    assert room.traces[0].outcome not in ("spoken", "captioned")
+    assert room.conversation.traces[0].outcome not in ("spoken", "captioned")
 
 
 async def test_promise_9_a_voice_that_returns_garbage_still_leaves_the_caption(hub):

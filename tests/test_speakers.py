@@ -1,4 +1,4 @@
-"""Voiceprints of real speakers, and who is who at one microphone."""
+"""Voiceprints of real speakers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from babblefish.engine.speakers import Ge2eEncoder, SpeakerTracker, threshold_at
+from babblefish.engine.speakers import Ge2eEncoder, threshold_at
 from babblefish.errors import SpeakerError, WeightsError
 from tests import read_aloud
 
@@ -51,40 +51,6 @@ def test_a_voiceprint_has_length_one_and_tells_speakers_apart(encoder, utterance
     assert np.mean(np.array(different) >= threshold) < 0.1
 
 
-def test_two_people_alternating_become_two_voices(encoder, utterances):
-    for one, two in itertools.combinations(utterances, 2):
-        tracker = SpeakerTracker(encoder.capabilities)
-        for first, second in zip(utterances[one], utterances[two], strict=False):
-            assert tracker.assign(*first) == 0
-            assert tracker.assign(*second) == 1
-        assert tracker.count == 2
-
-
-def test_one_person_stays_one_voice(encoder, utterances):
-    for prints in utterances.values():
-        tracker = SpeakerTracker(encoder.capabilities)
-        assert {tracker.assign(*p) for p in prints} == {0}
-
-
-def test_short_or_unclear_speech_never_opens_a_voice(encoder, utterances):
-    tracker = SpeakerTracker(encoder.capabilities)
-    one, two = itertools.islice(utterances.values(), 2)
-    assert tracker.assign(None, 0.4) == 0
-    assert tracker.assign(*one[0]) == 0
-    assert tracker.assign(two[0][0], 1.0) == 0
-    assert tracker.assign(*two[0]) == 1
-    assert tracker.assign(None, 0.5) == 1
-    assert tracker.assign(one[0][0], 1.0) == 0
-    assert tracker.count == 2
-
-
-def test_the_number_of_voices_is_bounded(encoder):
-    tracker = SpeakerTracker(encoder.capabilities)
-    for print_ in np.eye(256, dtype=np.float32)[:40]:
-        tracker.assign(print_, 5.0)
-    assert tracker.count <= 8
-
-
 @pytest.mark.parametrize(
     ("audio", "code"),
     [
@@ -117,6 +83,6 @@ def test_weights_that_are_missing_or_broken_say_what_to_do(tmp_path):
     assert caught.value.code == "broken"
 
 
-def test_the_tracker_comes_without_torch():
+def test_thresholds_come_without_torch():
     code = "import sys, babblefish.engine.speakers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -144,5 +144,5 @@ async def test_promise_9_a_voice_that_fails_is_stood_in_for_and_the_host_can_see
         async with Phone(pierre) as speaker, Phone(dan) as listener:
             speaker.say(tone(6500, 1.5))  # the own voice returns garbage
             await listener.until(lambda: any(v.state == "played" for v in listener.of(Voicing)))
-        assert room.traces[0].outcome == "spoken plainly"
+        assert room.conversation.traces[0].outcome == "spoken plainly"
         await hub.close()

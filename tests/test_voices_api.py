@@ -286,11 +286,12 @@ async def test_a_known_persons_voice_is_the_same_in_the_next_meeting(tmp_path):
                 await asyncio.sleep(0.01)
         assert stored.get(marie.member.speaker).speaker.voices == {"en": found}
         alone = await server.join(server.hub.create("B"), FRENCH | {"profile": saved["profile"]})
-        assert alone.room.voice_of(alone, "en") == found, "though the first one is free"
+        voice = alone.room.conversation.voice_of(alone, "en")
+        assert voice == found, "though the first one is free"
 
         await marie.ask("POST", "/choice", json={"voice": "en-3", "language": "en"})
         third = await server.join(server.hub.create("C"), FRENCH | {"profile": saved["profile"]})
-        assert third.room.voice_of(third, "en") == "en-3"
+        assert third.room.conversation.voice_of(third, "en") == "en-3"
         assert stored.get(third.speaker).speaker.voice == "en:en-3"
 
 

@@ -234,6 +234,18 @@ def test_the_original_shows_on_tap_in_its_own_direction(phone: OpenPhone) -> Non
     dan.page.wait_for_selector(".caption:not(.playing) .marks >> text=not spoken")
 
 
+def test_promise_27_nobody_is_named_who_may_be_somebody_else(phone: OpenPhone) -> None:
+    dan = phone().join()
+    dan.say("a", "Good morning.", name="Sofía", member="p3", color=3)
+    dan.say("b", "Who am I?", name="Sofía", member="p3", color=3, known=False)
+    dan.until_texts(".caption .text", ["Good morning.", "Who am I?"])
+    names = dan.page.locator(".caption .who bdi")
+    assert names.all_inner_texts() == ["Sofía", "Unknown (Sofía’s phone)"]
+    lines = "getComputedStyle(e, '::before').backgroundColor"
+    colours = dan.page.locator(".caption").evaluate_all(f"all => all.map((e) => {lines})")
+    assert len(set(colours)) == 2, "nor wears anybody's colour"
+
+
 HOSTILE = [
     "<script>window.hacked = 1</script>",
     "<img src=x onerror='window.hacked = 2'>",

@@ -27,6 +27,10 @@ _LOW_HZ, _HIGH_HZ = 200, 6000
 """where loudspeakers of phones play and codecs keep the phase"""
 _BLOCK = 2 * SPEECH_RATE
 """samples within which the clocks of two devices drift too little to matter"""
+_LEAST_MET = 0.1
+"""part of what meets at the best delay, below which a delay is not looked at"""
+_FEWEST_DELAYS = SPEECH_RATE // 10
+"""that it takes to tell one of them from the others"""
 _SMEAR = 16
 """samples, 1 ms: over which the arrivals of one sound are added up"""
 
@@ -37,7 +41,8 @@ def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
 
     microphone: (n,) float32 at SPEECH_RATE. played: by the same clock, from LATE_SECONDS before
     the microphone's first sample to EARLY_SECONDS after its last. 0.0 where one of the two is
-    silent. Raises AudioError("bad_audio").
+    silent, or where they meet at no delay; infinite where they meet at too few to tell.
+    Raises AudioError("bad_audio").
     """
     heard, source = check_speech(microphone, AudioError), check_speech(played, AudioError)
     late, early = int(LATE_SECONDS * SPEECH_RATE), int(EARLY_SECONDS * SPEECH_RATE)
@@ -46,12 +51,22 @@ def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
     if not heard.any() or not source.any():
         return 0.0
     heard, source = _whitened(heard), _whitened(source)
-    total = np.zeros(late + early + 1)
+    total, expected = np.zeros(late + early + 1), np.zeros(late + early + 1)
     for start in range(0, len(heard), _BLOCK):
         block = heard[start : start + _BLOCK]
         around = source[start : start + len(block) + late + early]
         total += np.square(_correlation(block, around))
+        expected += _met(block, around)
+    # where one of the sounds is short, they meet at some delays only, and more of them at some
+    most = float(expected.max())
+    if most <= 0.0:
+        return 0.0
+    met = expected > _LEAST_MET * most
+    total = np.where(met, total / np.maximum(expected, _LEAST_MET * most), 0.0)
     smooth = np.convolve(total, np.ones(_SMEAR) / _SMEAR, "valid")
+    smooth = smooth[np.convolve(met, np.ones(_SMEAR), "valid") > _SMEAR - 0.5]
+    if len(smooth) < _FEWEST_DELAYS:
+        return np.inf
     middle = float(np.median(smooth))
     spread = float(np.median(np.abs(smooth - middle))) * 1.4826
     return float(smooth.max() - middle) / max(spread, 1e-12)
@@ -62,6 +77,18 @@ def _correlation(block: np.ndarray, around: np.ndarray) -> np.ndarray:
     size = 1 << (len(around) + len(block)).bit_length()
     spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(block, size))
     return np.fft.irfft(spectrum, size)[: len(around) - len(block) + 1]
+
+
+def _met(block: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """How much sound meets sound at every delay of ``block`` within ``around``: what to expect of
+    the squared ``_correlation`` of two sounds that have nothing to do with each other."""
+    heard, source = (
+        np.add.reduceat(np.square(sound, dtype=np.float64), np.arange(0, len(sound), _HOP))
+        for sound in (block, around)
+    )
+    coarse = np.correlate(source, heard, "valid") / _HOP
+    delays = np.arange(len(around) - len(block) + 1)
+    return np.interp(delays, np.arange(len(coarse)) * _HOP, coarse)
 
 
 def _whitened(samples: np.ndarray) -> np.ndarray:

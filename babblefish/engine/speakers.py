@@ -1,14 +1,12 @@
-"""Voiceprints, and telling apart the people who share one microphone.
+"""Voiceprints, with the GE2E network that Resemblyzer publishes.
 
-``Ge2eEncoder`` turns speech into a voiceprint with the GE2E network that Resemblyzer publishes.
-``SpeakerTracker`` is pure arithmetic on voiceprints. A voiceprint only ever labels: neither class
-knows names, consent or rights, and nothing is stored.
+A voiceprint only ever labels: nothing here knows names, consent or rights, and nothing is stored.
+``identification.py`` decides who spoke.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +40,7 @@ class Ge2eEncoder:
 
     def __init__(self, weights_dir: Path | str, threads: int = 1) -> None:
         """Raises WeightsError("missing" | "broken")."""
-        # The server process imports this module for SpeakerTracker: no models' libraries at import.
+        # The server process imports this module for threshold_at: no models' libraries at import.
         import torch
         from faster_whisper.feature_extractor import FeatureExtractor
 
@@ -97,85 +95,6 @@ class Ge2eEncoder:
             starts.pop()
         padded = np.pad(mel, ((0, max(0, starts[-1] + _PARTIAL - len(mel))), (0, 0)))
         return np.stack([padded[start : start + _PARTIAL] for start in starts])
-
-
-@dataclass(slots=True)
-class _Voice:
-    sum: np.ndarray
-    """voiceprints weighted by their seconds"""
-    seconds: float
-
-    def similarity(self, print_: np.ndarray) -> float:
-        return float(_unit(self.sum) @ print_)
-
-    def add(self, print_: np.ndarray, seconds: float) -> None:
-        if self.seconds + seconds > _MEMORY_SECONDS:
-            self.sum *= _MEMORY_SECONDS / (self.seconds + seconds)
-            self.seconds *= _MEMORY_SECONDS / (self.seconds + seconds)
-        self.sum = self.sum + print_ * seconds
-        self.seconds += seconds
-
-
-_MEMORY_SECONDS = 60.0
-"""speech that a voice's average remembers, so that it follows a drifting voice"""
-_CLEARLY_DIFFERENT = 0.06
-"""how far below the same-speaker threshold a new voice must be from all known ones"""
-_ENOUGH_SECONDS = 1.5
-"""shorter utterances never open a voice"""
-_STAY = 0.03
-"""advantage of the voice that spoke last"""
-_MOST_VOICES = 8
-
-
-class SpeakerTracker:
-    """Which of the people at one microphone spoke: 0 for the first voice heard, 1, 2 …
-
-    Cautious: one person taken for two annoys more than two people taken for one, so a new voice
-    is only opened on clear evidence, and short utterances go to who it sounds like most, with
-    some preference for who spoke last.
-    """
-
-    def __init__(self, capabilities: SpeakerEncoderCapabilities) -> None:
-        self._thresholds = dict(capabilities.same_speaker)
-        self._voices: list[_Voice] = []
-        self._last = 0
-
-    @property
-    def count(self) -> int:
-        """Voices heard so far."""
-        return len(self._voices)
-
-    def assign(self, voiceprint: np.ndarray | None, seconds: float) -> int:
-        """The voice that an utterance of ``seconds`` belongs to.
-
-        voiceprint: from ``SpeakerEncoder.embed``; None where the speech was too short for one.
-        """
-        if voiceprint is None:
-            return self._last
-        if not self._voices:
-            return self._open(voiceprint, seconds)
-        scores = [
-            voice.similarity(voiceprint) + (_STAY if number == self._last else 0.0)
-            for number, voice in enumerate(self._voices)
-        ]
-        best = int(np.argmax(scores))
-        threshold = threshold_at(self._thresholds, seconds)
-        if (
-            seconds >= _ENOUGH_SECONDS
-            and len(self._voices) < _MOST_VOICES
-            and max(voice.similarity(voiceprint) for voice in self._voices)
-            < threshold - _CLEARLY_DIFFERENT
-        ):
-            return self._open(voiceprint, seconds)
-        if seconds >= _ENOUGH_SECONDS and scores[best] >= threshold:
-            self._voices[best].add(voiceprint, seconds)
-        self._last = best
-        return best
-
-    def _open(self, voiceprint: np.ndarray, seconds: float) -> int:
-        self._voices.append(_Voice(voiceprint * seconds, seconds))
-        self._last = len(self._voices) - 1
-        return self._last
 
 
 def threshold_at(thresholds: Mapping[float, float], seconds: float) -> float:

@@ -210,7 +210,7 @@ class LikelihoodRatio:
     u = 1 / seconds + 1 / known seconds."""
 
     curve: float
-    """≥ 0"""
+    """where it is negative, so little that the ratio still rises up to a similarity of 1"""
     slope: float
     slope_short: float
     """added to the slope for each unit of u"""

@@ -8,7 +8,7 @@ Pure arithmetic on voiceprints: knows neither people nor what to call them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,12 @@ MOST_VOICES = 8
 _ONE_VOICE_LLR = -1.0
 """mean log-likelihood ratio between two groups from which they are one voice: one person taken
 for two annoys more than two people taken for one"""
+_ANOTHER_VOICE_LLR = -2.0
+"""log-likelihood ratio between the averages of two groups from which the later one is surely
+another voice; until then it is shown as the voice it is most like"""
+_SURE_SECONDS = 3.0
+_SHORT_BAR = 0.5
+"""by how much lower that must be for each second that a group is shorter than this"""
 
 
 @dataclass(slots=True)
@@ -60,11 +66,10 @@ class VoiceClusters:
         """The number of the voice that an utterance belongs to, a new one where it is none of
         those heard."""
         self._append(_Heard(voiceprint, seconds, -1))
-        groups = self._groups()
-        taken: set[int] = set()
-        for group in sorted(groups, key=self._weight, reverse=True):
-            number = self._number(group, taken)
-            taken.add(number)
+        named: dict[int, list[int]] = {}
+        for group in sorted(self._groups(), key=self._weight, reverse=True):
+            number = self._number(group, named)
+            named.setdefault(number, group)
             for member in group:
                 self._heard[member].number = number
         return self._heard[-1].number
@@ -110,13 +115,34 @@ class VoiceClusters:
     def _weight(self, group: list[int]) -> float:
         return sum(self._heard[n].seconds for n in group if self._heard[n].number >= 0)
 
-    def _number(self, group: list[int], taken: set[int]) -> int:
-        """The one that most of the group's speech had before."""
+    def _number(self, group: list[int], named: Mapping[int, list[int]]) -> int:
+        """The one that most of the group's speech had before; where that is another group's by
+        now, a new one if it is surely another voice, else that of the voice it is most like.
+
+        named: groups that have their number already.
+        """
         seconds: dict[int, float] = defaultdict(float)
         for member in group:
             seconds[self._heard[member].number] += self._heard[member].seconds
-        known = {n: s for n, s in seconds.items() if n >= 0 and n not in taken}
+        known = {n: s for n, s in seconds.items() if n >= 0 and n not in named}
         if known:
             return max(known, key=known.__getitem__)
+        ratios = {number: self._between(group, other) for number, other in named.items()}
+        heard = sum(self._heard[member].seconds for member in group)
+        bar = _ANOTHER_VOICE_LLR - _SHORT_BAR * max(0.0, _SURE_SECONDS - heard)
+        if ratios and max(ratios.values()) > bar:
+            return max(ratios, key=ratios.__getitem__)
         self._next += 1
         return self._next - 1
+
+    def _between(self, one: list[int], two: list[int]) -> float:
+        """Log-likelihood ratio of two groups' average voices: the more was heard of both, the
+        surer."""
+        sums = [self._sum(group) for group in (one, two)]
+        norms = [float(np.linalg.norm(total)) for total in sums]
+        similarity = float(sums[0] @ sums[1]) / (norms[0] * norms[1] + 1e-9)
+        seconds = [sum(self._heard[n].seconds for n in group) for group in (one, two)]
+        return self._ratio.of(similarity, *seconds)
+
+    def _sum(self, group: list[int]) -> np.ndarray:
+        return np.sum([self._heard[n].voiceprint * self._heard[n].seconds for n in group], axis=0)

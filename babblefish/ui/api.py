@@ -175,7 +175,9 @@ class Desk:
 
     def back(self, request: Request, code: str, key: str, who: dict[str, Any]) -> Member:
         address = self._admit(request, code, "join")
-        return self._guarded(address, lambda: self._hub.readmit(code, key, **who))
+        member = self._guarded(address, lambda: self._hub.readmit(code, key, **who))
+        member.room.admission.came(member, address)
+        return member
 
     def place(self, request: Request, code: str) -> tuple[Admission, Place]:
         """Somebody's place at the door of a room."""

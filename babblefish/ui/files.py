@@ -16,6 +16,7 @@ import numpy as np
 
 from babblefish.audio import resample
 from babblefish.engine.engine import Engine
+from babblefish.engine.identification import UNKNOWN, Identity
 from babblefish.engine.pitch import Pitch
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE
 from babblefish.engine.voices import VoiceBook
@@ -32,6 +33,8 @@ from babblefish.protocol import (
 )
 from babblefish.ui.media import AudioReader, TimelineWriter
 from babblefish.ui.subtitles import Line, write
+from rooms.collection import Spoken
+from rooms.people import People
 from rooms.session import Session
 
 _AHEAD_FRAMES = 100
@@ -59,6 +62,7 @@ class FileAudience:
         self, engine: Engine, source: str | None, targets: Sequence[str], out: Path,
         report: Callable[[str], None],
     ) -> None:  # fmt: skip
+        self.people = People(None)
         self.lines: list[Line] = []
         self.problems: list[str] = []
         self._source, self._targets = source, targets
@@ -72,6 +76,9 @@ class FileAudience:
     def close(self, seconds: float) -> None:
         for writer in self._writers.values():
             writer.close(seconds)
+
+    def owner(self, member: str) -> None:
+        """Nobody's microphone."""
 
     def spoken_language(self, member: str) -> str | None:
         return self._source
@@ -104,9 +111,9 @@ class FileAudience:
     def begin(self, utterance: Utterance, waited: float) -> None:
         self._open[utterance.id] = _Open(utterance)
 
-    def publish(self, utterance: Utterance, message: EngineMessage, voice: int) -> None:
+    def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:
         entry = self._open[utterance.id]
-        entry.voice = voice
+        entry.voice = identity.voice
         match message:
             case Transcript():
                 entry.transcript = message
@@ -121,6 +128,9 @@ class FileAudience:
                 entry.stages_ms = dict(message.stages_ms)
                 self._write_finished()
 
+    def finished(self, spoken: Spoken) -> None:
+        """Nothing of a file is kept."""
+
     def _write_finished(self) -> None:
         while self._open:
             entry = next(iter(self._open.values()))
@@ -132,8 +142,9 @@ class FileAudience:
 
     def _write(self, entry: _Open, spoken: Transcript, stages_ms: dict[str, float]) -> None:
         utterance = entry.utterance
+        speaker = "Unknown" if entry.voice == UNKNOWN else f"Speaker {entry.voice + 1}"
         line = Line(
-            round(utterance.start, 3), round(utterance.end, 3), f"Speaker {entry.voice + 1}",
+            round(utterance.start, 3), round(utterance.end, 3), speaker,
             spoken.language, spoken.text, entry.translations, entry.voices, stages_ms,
         )  # fmt: skip
         self.lines.append(line)

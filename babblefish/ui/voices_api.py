@@ -288,7 +288,7 @@ def create_voices_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
         """The voices of a language, and the one that I have."""
         member = seat(request, code)
         return VoicesAnswer(
-            language=language, current=member.room.voice_of(member, language),
+            language=language, current=member.room.conversation.voice_of(member, language),
             voices=offered(engine, language),
         )  # fmt: skip
 

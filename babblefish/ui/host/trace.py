@@ -1,6 +1,6 @@
 """The trace tab: where the time of each utterance went, live, and as JSON or CSV.
 
-Reads ``Room.traces``; measures nothing itself.
+Reads ``Conversation.traces``; measures nothing itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Screen:
 def rows_of(hub: Hub, code: str = "") -> list[tuple[str, TraceRow]]:
     """(room name, row), newest first, of one room or (empty ``code``) of all."""
     rooms = [room for room in hub.rooms.values() if code in ("", room.code)]
-    every = [(room.name, row) for room in rooms for row in room.traces]
+    every = [(room.name, row) for room in rooms for row in room.conversation.traces]
     return sorted(every, key=lambda item: item[1].at, reverse=True)
 
 

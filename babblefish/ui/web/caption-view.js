@@ -4,6 +4,8 @@ import { Captions } from "./captions.js";
 import { $, icon, make, show } from "./dom.js";
 import { t } from "./strings.js";
 
+const nameOf = ({ name, known }) => (known === false ? t("caption.unknown", { name }) : name);
+
 const AT_END_PX = 56;
 const MOST_KEPT_WHILE_READING = 1500;
 
@@ -103,7 +105,8 @@ export class CaptionView {
     row.item.className = `caption c${entry.color % 12}`;
     row.item.classList.toggle("partial", !entry.final);
     row.item.classList.toggle("mine", this.isMe(entry.member));
-    row.name.textContent = entry.name;
+    row.item.classList.toggle("unknown", entry.known === false);
+    row.name.textContent = nameOf(entry);
     row.text.textContent = entry.text;
     row.text.lang = entry.language;
     row.text.dir = entry.direction;
@@ -159,7 +162,7 @@ export class CaptionView {
     let before = null;
     for (const entry of this.store.list) {
       const same =
-        before && before.member === entry.member && before.name === entry.name &&
+        before && before.member === entry.member && nameOf(before) === nameOf(entry) &&
         (!entry.final || Boolean(before.synthetic) === Boolean(entry.synthetic)) &&
         (!entry.at || !before.at || entry.at - before.at < 90);
       this.rows.get(entry).item.classList.toggle("follows", Boolean(same));
@@ -242,7 +245,7 @@ export class CaptionView {
     if (!this.reading || this.isMe(entry.member)) return;
     const log = $("log");
     const words = make("span", { text: entry.text, lang: entry.language, dir: entry.direction });
-    log.append(make("p", {}, make("bdi", { text: entry.name }), ": ", words));
+    log.append(make("p", {}, make("bdi", { text: nameOf(entry) }), ": ", words));
     while (log.childElementCount > 20) log.firstElementChild.remove();
   }
 }

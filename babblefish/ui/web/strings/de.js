@@ -86,6 +86,7 @@ export default {
   "person.any": "beliebige Sprache",
   "person.away": "abwesend",
   "person.speaking": "spricht gerade",
+  "caption.unknown": "Unbekannt (Telefon von {name})",
   "caption.synthetic": "künstliche Stimme",
   "caption.basic": "einfache Übersetzung",
   "caption.skipped": "nicht gesprochen",

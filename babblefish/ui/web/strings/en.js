@@ -86,6 +86,7 @@ export default {
   "person.any": "any language",
   "person.away": "away",
   "person.speaking": "speaking",
+  "caption.unknown": "Unknown ({name}’s phone)",
   "caption.synthetic": "synthetic voice",
   "caption.basic": "basic translation",
   "caption.skipped": "not spoken",

@@ -86,6 +86,7 @@ export default {
   "person.any": "cualquier idioma",
   "person.away": "ausente",
   "person.speaking": "hablando",
+  "caption.unknown": "Desconocido (teléfono de {name})",
   "caption.synthetic": "voz sintética",
   "caption.basic": "traducción básica",
   "caption.skipped": "no leído",

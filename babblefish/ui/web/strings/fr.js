@@ -86,6 +86,7 @@ export default {
   "person.any": "toute langue",
   "person.away": "absent",
   "person.speaking": "parle en ce moment",
+  "caption.unknown": "Inconnu (téléphone de {name})",
   "caption.synthetic": "voix de synthèse",
   "caption.basic": "traduction sommaire",
   "caption.skipped": "non lu",

@@ -86,6 +86,7 @@ export default {
   "person.any": "qualsiasi lingua",
   "person.away": "assente",
   "person.speaking": "sta parlando",
+  "caption.unknown": "Sconosciuto (telefono di {name})",
   "caption.synthetic": "voce sintetica",
   "caption.basic": "traduzione semplice",
   "caption.skipped": "non letto",

@@ -86,6 +86,7 @@ export default {
   "person.any": "dowolny język",
   "person.away": "nieobecna osoba",
   "person.speaking": "mówi teraz",
+  "caption.unknown": "Nieznana osoba (telefon: {name})",
   "caption.synthetic": "głos syntetyczny",
   "caption.basic": "proste tłumaczenie",
   "caption.skipped": "bez głosu",

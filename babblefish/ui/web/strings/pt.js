@@ -86,6 +86,7 @@ export default {
   "person.any": "qualquer língua",
   "person.away": "ausente",
   "person.speaking": "a falar",
+  "caption.unknown": "Desconhecido (telefone de {name})",
   "caption.synthetic": "voz sintética",
   "caption.basic": "tradução básica",
   "caption.skipped": "não lido",

@@ -1,0 +1,68 @@
+"""What a session needs of its room, or of whatever else listens to it.
+
+An interface alone: ``rooms/room.py`` is one for people, ``babblefish/ui/files.py`` one for files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from babblefish.engine.identification import Identity
+from babblefish.engine.pitch import Pitch
+from babblefish.protocol import EngineMessage, Transcript, Translation, Utterance
+from rooms.collection import Spoken
+from rooms.people import People
+
+
+class Audience(Protocol):
+    """``member`` is the id that the session was made with."""
+
+    @property
+    def people(self) -> People:
+        """Whom a voiceprint may label."""
+        ...
+
+    def owner(self, member: str) -> str | None:
+        """Speaker id of the member, None where the server does not know them."""
+        ...
+
+    def spoken_language(self, member: str) -> str | None:
+        """The language the member declared, None when open."""
+        ...
+
+    def glossary(self, member: str) -> tuple[str, ...]:
+        """Names and terms that the member may say."""
+        ...
+
+    def targets(self, member: str) -> Mapping[str, str | None]:
+        """Languages wanted by the others → voice, or None for captions only."""
+        ...
+
+    def heard(self, member: str, pitch: Pitch) -> None:
+        """How high the member spoke: their voices are chosen by it."""
+        ...
+
+    def pace(self, utterance: str, language: str) -> float | None:
+        """Speaking speed; None when nobody waits for the rest of the utterance any more."""
+        ...
+
+    def speaking(self, member: str, active: bool) -> None: ...
+
+    def draft(
+        self, transcript: Transcript, translations: list[Translation], member: str
+    ) -> None: ...
+
+    def retract(self, utterance: str) -> None: ...
+
+    def begin(self, utterance: Utterance, waited: float) -> None:
+        """The utterance is over; ``waited`` seconds ago its last sound was made."""
+        ...
+
+    def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:
+        """A message about a begun utterance; identity: who of the people at this microphone."""
+        ...
+
+    def finished(self, spoken: Spoken) -> None:
+        """Everything about the utterance was published."""
+        ...
