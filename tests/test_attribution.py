@@ -19,7 +19,7 @@ from tests.phones import Phone, fake_profile
 from tests.stored import form, opened
 from tests.test_rooms import join
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

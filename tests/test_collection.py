@@ -24,7 +24,7 @@ from tests.phones import SPEEDUP, Phone, fake_profile
 from tests.stored import contains, form, opened
 from tests.test_rooms import join
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 EVERYTHING = ("voiceprint", "cloning", "passive_collection")
 
 
@@ -203,7 +203,8 @@ async def test_a_translation_from_a_loudspeaker_poisons_no_profile(
         ben.say(said(voices[1].says[: 3 * SPEECH_RATE]))
         await dan.until(lambda: any(v.state == "playing" for v in dan.of(Voicing)), 60)
         hers.gain = gain
-        hers.say(said(voices[0].says))
+        pause = np.zeros(int(1.5 * SPEECH_RATE), np.float32)  # nothing of Ben is in the air then
+        hers.say(said(np.concatenate([pause, voices[0].says])))
         await dan.until(lambda: verdicts, 60)
         await hub.collection.idle()
     assert set(verdicts) == {verdict}, "so faint that the voice alone would be taken for hers"
