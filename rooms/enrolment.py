@@ -105,7 +105,7 @@ class Enrolment:
         """Whether there is enough to save: good ones of every prompt, or a good upload; or
         nothing, where the meeting itself is to be listened to."""
         if not self.takes:
-            return "passive_collection" in self.purposes
+            return self.purposes >= {"cloning", "passive_collection"}
         return "upload" in self.good or set(PROMPTS) <= set(self.good)
 
     @property
@@ -314,7 +314,7 @@ def _to_keep(enrolment: Enrolment, encoder: str) -> NewEnrolment:
 
 
 def _clips(enrolment: Enrolment, name: TakeName, take: Take, source: Source) -> list[NewClip]:
-    quality = take.quality
+    quality, speech = take.quality, take.heard.activity.mask(len(take.pcm))
     figures = {
         "snr_db": round(quality.snr_db, 1),
         "level_db": round(quality.level_db, 1),
@@ -329,7 +329,8 @@ def _clips(enrolment: Enrolment, name: TakeName, take: Take, source: Source) -> 
     return [
         NewClip(
             wav_file(to_float32(take.pcm[start:end]), SPEECH_RATE), (end - start) / SPEECH_RATE,
-            said.text, said.language, source, quality=figures,
+            said.text, said.language, source,
+            quality=figures | {"speech_seconds": float(speech[start:end].sum()) / SPEECH_RATE},
         )
         for start, end, said in (
             (max(0, first - _MARGIN), min(len(take.pcm), last + _MARGIN), said)

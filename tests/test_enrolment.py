@@ -73,6 +73,7 @@ async def test_three_prompts_make_a_known_person(hub, tmp_path):
     assert [clip.text for clip in clips] == list(enrolment.prompts.sentences)
     assert all(c.language == "fr" and c.source == "enrolment" for c in clips)
     assert all(4 < c.seconds <= 7 for c in clips)
+    assert all(3 < c.quality["speech_seconds"] < c.seconds for c in clips)
     assert (await hub.storage.clip_audio(clips[0].id)).startswith(b"RIFF")
     assert len(hub.enrolments) == 0
 
@@ -250,10 +251,11 @@ async def test_recording_anew_replaces_or_adds(hub):
 
 
 async def test_a_meeting_can_be_listened_to_in_place_of_prompts(hub):
-    enrolment = begin(hub, ("voiceprint", "passive_collection"))
+    assert not begin(hub, ("voiceprint", "passive_collection")).complete
+    enrolment = begin(hub, ("voiceprint", "cloning", "passive_collection"))
     assert enrolment.complete
     speaker = await hub.enrolments.save(enrolment)
-    assert hub.people.get(speaker.id).agreed == {"voiceprint", "passive_collection"}
+    assert hub.people.get(speaker.id).agreed == enrolment.purposes
     assert hub.people.enrolled() == ()
 
 

@@ -94,7 +94,7 @@ class EnrolmentAnswer(BaseModel):
     """those recorded so far"""
     complete: bool
     """whether it can be saved: three good prompts, or a good upload; also without any recording
-    where "passive_collection" was agreed to"""
+    where "cloning" and "passive_collection" were agreed to"""
     most_seconds: dict[TakeName, float]
 
 
