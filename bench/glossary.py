@@ -179,7 +179,7 @@ English, French, Spanish, Italian (Kokoro) and German (espeak-ng); listed are th
 said and {others} others. "Search a / b": what the first token of a term and each further one is
 worth. Recorded: the clips of shared/speech up to 8 s long, in which no listed name is said;
 changed: words that differ from those heard without a list in recordings without a transcript.
-Written by `python -m bench.glossary`.
+Written by `python -m bench.glossary`, on a machine that was busy with other things.
 
 | way | names right | word errors with names | recorded: word errors | changed | false names \
 | words where nobody speaks | processor time a sentence |
