@@ -104,7 +104,7 @@ def joined(phone: OpenPhone, **options) -> VoicePage:
 
 def agreed(voice: VoicePage, *purposes: str) -> VoicePage:
     voice.open().press("Introduce my voice").heading(consent_text("en").title)
-    for purpose in purposes:
+    for purpose in ("voiceprint", *purposes):
         voice.page.check(f"#voice-{purpose}")
     return voice.press(consent_text("en").agree).heading("How shall we get to know it?")
 
@@ -119,6 +119,9 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
     assert all(statement in shown for statement in words.statements)
     about = voice.page.inner_text("#voice-cloning-hint")
     assert about == " ".join(words.purposes["cloning"]), "each purpose beside what it means"
+    on = [voice.page.is_checked(f"#voice-{purpose}") for purpose in ("voiceprint", "cloning")]
+    assert on == [False, False], "nothing is agreed to beforehand"
+    voice.page.check("#voice-voiceprint")
     voice.page.check("#voice-cloning")
     voice.press(words.agree).heading("How shall we get to know it?")
     assert "POST /enrolment" not in script.calls, "nothing is begun before a way is chosen"
@@ -231,16 +234,22 @@ def test_who_was_muted_is_muted_again_and_who_listens_only_has_no_microphone(
 def test_use_what_i_say_and_refuse_without_a_voiceprint(phone: OpenPhone) -> None:
     voice = joined(phone)
     voice.open().press("Introduce my voice").heading("Your voice")
-    voice.page.click("label:has(#voice-voiceprint)")
     voice.press(consent_text("en").agree).says("Without it nothing is recorded.")
     assert voice.page.evaluate("document.activeElement.id") == "voice-voiceprint"
     voice.page.click("label:has(#voice-voiceprint)")
     voice.press(consent_text("en").agree).heading("How shall we get to know it?")
-    assert "best stretches" in voice.body.inner_text()
-    voice.body.get_by_role("button", name="Use what I say in this meeting").click()
+    assert "switch on all three" in voice.body.inner_text()
+    meeting = voice.body.get_by_role("button", name="Use what I say in this meeting")
+    assert meeting.is_disabled()
+    voice.page.click("#voice-back")
+    voice.heading("Your voice")
+    for purpose in ("cloning", "passive_collection"):
+        voice.page.check(f"#voice-{purpose}")
+    voice.press(consent_text("en").agree).heading("How shall we get to know it?")
+    meeting.click()
     voice.heading("Your voice is known here").says("Just talk")
-    assert voice.script.body["purposes"] == ["voiceprint", "passive_collection"]
-    assert voice.page.inner_text(".voice-standing strong") == "Getting to know your voice"
+    assert voice.script.body["purposes"] == ["voiceprint", "cloning", "passive_collection"]
+    assert voice.page.inner_text(".voice-standing strong") == "Voice 0 %: 0 of 20 s"
     assert voice.page.evaluate("window.opened") == 1, "the meeting's microphone is the only one"
 
 
@@ -338,6 +347,9 @@ def test_with_the_keyboard_alone_from_the_settings(phone: OpenPhone) -> None:
 
     press_next("Introduce my voice")
     voice.heading("Your voice")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.is_checked("#voice-voiceprint")
     press_next(consent_text("en").agree)
     voice.heading("How shall we get to know it?")
     press_next("Read three sentences")
@@ -422,6 +434,7 @@ def test_pictures(look, phone: OpenPhone) -> None:
     look_at("unknown")
     voice.press("Introduce my voice").heading("Your voice")
     look_at("consent")
+    voice.page.check("#voice-voiceprint")
     voice.page.check("#voice-cloning")
     voice.press(consent_text("en").agree).heading("How shall we get to know it?")
     look_at("ways")
@@ -457,13 +470,18 @@ def test_twice_as_large_a_text_fits_a_small_phone(phone: OpenPhone, locale: str)
     voice = joined(phone, size=(360, 640), locale=locale)
     dan = voice.phone
     voice.page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
+
+    def agree() -> None:
+        voice.page.check("#voice-voiceprint")
+        voice.body.locator("button.primary").first.click()
+
     voice.page.evaluate("document.getElementById('open-voice').click()")
     voice.page.wait_for_selector("#voice .voice-heading")
     dan.check_targets()
     dan.shot(f"voice-200-{locale}")
     steps: list[Callable[[], object]] = [
         lambda: voice.body.locator("button.primary").first.click(),
-        lambda: voice.body.locator("button.primary").first.click(),
+        agree,
         lambda: voice.body.locator("button.recommended").click(),
     ]
     for number, step in enumerate(steps):

@@ -84,7 +84,8 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
         dan.page.click(".person.me .voice-entry")
         voice.press("Introduce my voice")
         voice.heading(words.title)
-        dan.page.locator("label:has(#voice-cloning)").click()
+        for purpose in ("voiceprint", "cloning"):
+            dan.page.locator(f"label:has(#voice-{purpose})").click()
         voice.press(words.agree)
         voice.press("Read three sentences", exact=False)
         voice.heading("Sentence 1 of 3")

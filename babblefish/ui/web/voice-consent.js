@@ -9,7 +9,7 @@ export function consentPage(voice, consent, wanted, agreed) {
   const tongue = { lang: consent.language, dir: "auto" };
   const about = (purpose) => ({ ...tongue, text: consent.purposes[purpose].join(" ") });
   const change = (purpose) => purposeSwitch(purpose, wanted.includes(purpose), undefined, about(purpose));
-  const recognise = purposeSwitch("voiceprint", true, undefined, about("voiceprint"));
+  const recognise = change("voiceprint");
   const optional = ["cloning", "passive_collection"].map((purpose) => [purpose, change(purpose)]);
   const legend = make("legend", { text: t("voice.purposes") });
   const purposes = make("fieldset", { class: "voice-purposes" }, legend, recognise.label, ...optional.map(([, made]) => made.label));
@@ -35,12 +35,14 @@ export function consentPage(voice, consent, wanted, agreed) {
 
 /** `ways`: {read(purposes), upload(purposes), meeting(purposes)}. */
 export function wayPage(voice, purposes, ways) {
-  const all = purposes.includes("passive_collection");
+  const all = ["voiceprint", "cloning", "passive_collection"].every((purpose) => purposes.includes(purpose));
+  const meeting = choice("wave", "voice.meeting", "voice.meeting.hint", () => ways.meeting(purposes));
+  meeting.disabled = !all;
   return page(
     t("voice.how"),
     choice("mic", "voice.read", "voice.read.hint", () => ways.read(purposes), true),
     choice("upload", "voice.upload", "voice.upload.hint", () => ways.upload(purposes)),
-    choice("wave", "voice.meeting", "voice.meeting.hint", () => ways.meeting(purposes)),
-    all ? null : words(t("voice.meeting.also"), { class: "small" }),
+    meeting,
+    all ? null : words(t("voice.meeting.needs"), { class: "small" }),
   );
 }

@@ -38,7 +38,7 @@ export class ReadingPages {
       this.after,
     );
     this.drawRecord(false);
-    this.voice.show(made, { back: () => this.voice.enrol(), leave: () => this.leave(), apart: true });
+    this.voice.show(made, { back: () => this.voice.enrol(this.voice.wanted), leave: () => this.leave(), apart: true });
     await this.voice.attempt(() => this.listen());
   }
 
@@ -169,7 +169,7 @@ export class ReadingPages {
       if (file) this.judge(UPLOAD, file);
     });
     const made = page(t("voice.upload"), words(t("voice.upload.rules")), make("div", { class: "voice-record" }, input, this.recordButton), this.verdict.element, this.after);
-    this.voice.show(made, { back: () => this.voice.enrol() });
+    this.voice.show(made, { back: () => this.voice.enrol(this.voice.wanted) });
   }
 
   // --- before saving ---
@@ -184,7 +184,7 @@ export class ReadingPages {
     });
     const save = button("voice.save", () => this.voice.attempt(() => this.voice.save()), { primary: true, wide: true });
     const made = page(t("voice.review"), words(t("voice.reviewHint"), { class: "small" }), make("ul", { class: "voice-takes" }, ...rows), save);
-    this.voice.show(made, { back: () => this.voice.enrol() });
+    this.voice.show(made, { back: () => this.voice.enrol(this.voice.wanted) });
   }
 
   /** One sentence once more, then back to the review. */

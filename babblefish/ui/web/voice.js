@@ -37,6 +37,7 @@ export class MyVoice {
   constructor(room, api) {
     Object.assign(this, { room, api });
     this.state = null;
+    this.wanted = []; // purposes agreed to, until it is saved
     this.leave = null; // what a page has to tidy up
     this.dialog = $("voice");
     this.line = statusLine();
@@ -192,6 +193,7 @@ export class MyVoice {
       const consent = await this.api.consent(this.language);
       const back = () => this.home();
       const agreed = (purposes) => {
+        this.wanted = purposes;
         this.show(wayPage(this, purposes, { read, upload, meeting }), { back: () => this.enrol(purposes) });
       };
       const begin = async (purposes) => {
@@ -203,7 +205,7 @@ export class MyVoice {
       const upload = (purposes) => this.attempt(async () => (await begin(purposes)).upload());
       const meeting = (purposes) =>
         this.attempt(async () => {
-          await begin([...new Set([...purposes, "passive_collection"])]);
+          await begin(purposes);
           await this.save(t("voice.savedMeeting"));
         });
       this.show(consentPage(this, consent, wanted, agreed), { back });

@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Wähle eine Tondatei, in der nur du sprichst, mindestens 10 Sekunden und höchstens 2 Minuten.",
   "voice.meeting": "Verwenden, was ich hier sage",
   "voice.meeting.hint": "Nichts vorzulesen: Sprich einfach wie sonst.",
-  "voice.meeting.also": "Mit dem Letzten stimmst du auch zu, dass deine besten Stellen aus Besprechungen behalten werden.",
+  "voice.meeting.needs": "Um zu verwenden, was du hier sagst, geh zurück und schalte alle drei ein.",
   "voice.prompt": "Satz {number} von {count}",
   "voice.promptHint": "Drücke Aufnehmen und lies laut vor, als würdest du es jemandem am Tisch erzählen.",
   "voice.anyWords": "Oder sag etwas Beliebiges in deiner Sprache.",

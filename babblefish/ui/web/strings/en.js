@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Choose a sound file in which you alone speak, for at least 10 seconds and at most 2 minutes.",
   "voice.meeting": "Use what I say in this meeting",
   "voice.meeting.hint": "Nothing to read: just talk as usual.",
-  "voice.meeting.also": "With the last one you also agree that your best stretches from meetings are kept.",
+  "voice.meeting.needs": "To use what you say here, go back and switch on all three.",
   "voice.prompt": "Sentence {number} of {count}",
   "voice.promptHint": "Press Record and read it aloud, as you would tell it to somebody at the table.",
   "voice.anyWords": "Or say anything you like in your own language.",

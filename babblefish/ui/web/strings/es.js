@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Elige un archivo de sonido en el que hables tú a solas, de 10 segundos a 2 minutos.",
   "voice.meeting": "Usar lo que diga en esta reunión",
   "voice.meeting.hint": "Nada que leer: habla como siempre.",
-  "voice.meeting.also": "Con la última opción aceptas además que se guarden tus mejores fragmentos de las reuniones.",
+  "voice.meeting.needs": "Para usar lo que dices aquí, vuelve atrás y activa las tres.",
   "voice.prompt": "Frase {number} de {count}",
   "voice.promptHint": "Pulsa Grabar y léela en voz alta, como si se la contaras a alguien en la mesa.",
   "voice.anyWords": "O di lo que quieras en tu idioma.",

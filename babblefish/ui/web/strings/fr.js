@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Choisissez un fichier audio où vous êtes seul à parler, de 10 secondes à 2 minutes.",
   "voice.meeting": "Utiliser ce que je dis dans cette réunion",
   "voice.meeting.hint": "Rien à lire : parlez comme d’habitude.",
-  "voice.meeting.also": "Avec la dernière, vous acceptez aussi que vos meilleurs passages des réunions soient gardés.",
+  "voice.meeting.needs": "Pour utiliser ce que vous dites ici, revenez en arrière et activez les trois.",
   "voice.prompt": "Phrase {number} sur {count}",
   "voice.promptHint": "Appuyez sur Enregistrer et lisez-la à voix haute, comme à quelqu’un assis à table.",
   "voice.anyWords": "Ou dites ce que vous voulez dans votre langue.",

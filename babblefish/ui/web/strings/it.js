@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Scegli un file audio in cui parli solo tu, da 10 secondi a 2 minuti.",
   "voice.meeting": "Usare ciò che dico in questa riunione",
   "voice.meeting.hint": "Niente da leggere: parla come al solito.",
-  "voice.meeting.also": "Con l’ultima accetti anche che si conservino i tuoi momenti migliori delle riunioni.",
+  "voice.meeting.needs": "Per usare ciò che dici qui, torna indietro e attivale tutte e tre.",
   "voice.prompt": "Frase {number} di {count}",
   "voice.promptHint": "Premi Registra e leggila ad alta voce, come la diresti a chi siede al tavolo.",
   "voice.anyWords": "Oppure di’ quello che vuoi nella tua lingua.",

@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Wybierz plik dźwiękowy, w którym mówisz tylko ty, od 10 sekund do 2 minut.",
   "voice.meeting": "Użyj tego, co mówię na tym spotkaniu",
   "voice.meeting.hint": "Nic do czytania: mów jak zwykle.",
-  "voice.meeting.also": "Wybierając ostatnie, zgadzasz się też na zachowywanie twoich najlepszych fragmentów ze spotkań.",
+  "voice.meeting.needs": "Aby użyć tego, co tu mówisz, wróć i włącz wszystkie trzy zgody.",
   "voice.prompt": "Zdanie {number} z {count}",
   "voice.promptHint": "Naciśnij Nagraj i przeczytaj na głos, jakbyś mówił do kogoś przy stole.",
   "voice.anyWords": "Albo powiedz cokolwiek w swoim języku.",

@@ -133,7 +133,7 @@ export default {
   "voice.upload.rules": "Escolha um ficheiro de som em que só a sua voz fala, de 10 segundos a 2 minutos.",
   "voice.meeting": "Usar o que eu disser nesta reunião",
   "voice.meeting.hint": "Nada para ler: fale como de costume.",
-  "voice.meeting.also": "Com a última aceita também que se guardem os seus melhores trechos das reuniões.",
+  "voice.meeting.needs": "Para usar o que diz aqui, volte atrás e ative as três.",
   "voice.prompt": "Frase {number} de {count}",
   "voice.promptHint": "Prima Gravar e leia em voz alta, como se contasse a alguém à mesa.",
   "voice.anyWords": "Ou diga o que quiser na sua língua.",
