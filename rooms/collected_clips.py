@@ -11,7 +11,7 @@ import wave
 
 import numpy as np
 
-from babblefish.audio import resample, to_float32, to_int16
+from babblefish.audio import resample, to_float32, wav_file
 from babblefish.engine.reference_material import Stretch, is_sentence
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.storage.records import Clip, NewClip
@@ -25,7 +25,7 @@ def new_clip(samples: np.ndarray, stretch: Stretch) -> NewClip:
         "whole": float(stretch.whole), "session": float(int(stretch.session, 16)),
     }  # fmt: skip
     return NewClip(
-        _wav(samples), stretch.seconds, stretch.text, stretch.language,
+        wav_file(samples, SPEECH_RATE), stretch.seconds, stretch.text, stretch.language,
         "meeting", "cloning", quality,
     )  # fmt: skip
 
@@ -42,17 +42,6 @@ def as_stretch(clip: Clip, voiceprint: np.ndarray) -> Stretch:
 
 def speech_seconds(clip: Clip) -> float:
     return clip.quality.get("speech_seconds", clip.seconds)
-
-
-def _wav(samples: np.ndarray) -> bytes:
-    """float32 (n,) at SPEECH_RATE → a WAV file of 16 bits."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(SPEECH_RATE)
-        sound.writeframes(to_int16(samples).tobytes())
-    return file.getvalue()
 
 
 def read_samples(data: bytes) -> np.ndarray:

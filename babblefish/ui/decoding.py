@@ -21,6 +21,7 @@ from av.error import FFmpegError
 
 from babblefish.audio import StreamResampler, to_float32
 from babblefish.errors import AudioError
+from babblefish.ui.media import frame_samples
 
 _FORMATS = "wav,w64,flac,mp3,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,aac,aiff,caf"
 """demuxers of ffmpeg: none that opens other files or addresses"""
@@ -127,11 +128,7 @@ def _samples(container: Any, stream: Any, rate: int, most_seconds: float) -> np.
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.int16) - 128) * 256
+    samples = frame_samples(frame)
     if np.issubdtype(samples.dtype, np.floating) and not (
         np.isfinite(samples).all() and np.abs(samples).max(initial=0) <= _LOUDEST
     ):

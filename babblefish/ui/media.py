@@ -99,11 +99,16 @@ class TimelineWriter:
             self._position += count
 
 
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """A decoded frame as finite float32 (n,) in [-1, 1], whatever its format and channels."""
+def frame_samples(frame: av.AudioFrame) -> np.ndarray:
+    """A decoded frame's values, (channels, n) of a type that ``audio.to_float32`` takes."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.int16) - 128) * 256
-    return np.nan_to_num(to_float32(samples)).clip(-1.0, 1.0)
+    return samples
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
+    """Finite float32 (n,) in [-1, 1], whatever the frame's format and channels."""
+    return np.nan_to_num(to_float32(frame_samples(frame))).clip(-1.0, 1.0)
