@@ -245,6 +245,8 @@ def test_removed_and_closed(phone: OpenPhone, web: WebServer) -> None:
     dan.state("removed")
     dan.page.get_by_role("button", name="Join again").click()
     dan.page.click("#join-button")
+    dan.state("waiting")
+    web.do(dan.room.admission.admit_all)
     dan.connected()
     web.do(lambda: web.hub.close_room(dan.room.code))
     dan.state("closed")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import ctranslate2
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 from ctranslate2.specs import WhisperSpec
 
@@ -152,6 +154,16 @@ def test_the_weights_are_read_as_they_were_written(checkpoint):
     assert weights["decoder/projection/weight"] is weights["decoder/embeddings/weight"]
     assert int(weights["encoder/num_heads"]) == 4
     assert whisper_graphs.layers(weights, "encoder") == 2
+
+
+@pytest.mark.parametrize(("exact", "levels"), [(True, 127), (False, 63)])
+def test_weights_have_all_the_levels_that_the_processor_adds_up(
+    checkpoint, monkeypatch, exact, levels
+):
+    monkeypatch.setattr(whisper_graphs, "adds_bytes_exactly", lambda: exact)
+    graph = whisper_graphs.encoder(ctranslate2_weights.read(checkpoint / "model.bin")).graph
+    bytes_ = [onnx.numpy_helper.to_array(c) for c in graph.initializer if "/weight" in c.name]
+    assert {int(np.abs(b).max()) for b in bytes_ if b.dtype == np.int8} == {levels}
 
 
 def logits(reference, clip: np.ndarray, prompt: list[int]) -> np.ndarray:

@@ -7,8 +7,8 @@ clip is computed twice.
 
 Weights in, models out: knows no audio, no tokens and no search. Products are in 8 bits, with one
 scale for each column of the weights and one for all that they are multiplied with. So results
-depend a little on what is computed beside them; transcripts of real speech were no worse for it
-than CTranslate2's in 8 bits (bench/RESULTS.md).
+depend a little on the processor and on what is computed beside them; transcripts of real speech
+were no worse for it than CTranslate2's in 8 bits (bench/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-_LEVELS = 63
-"""of 8-bit weights: with more, sums of two products overflow on CPUs before VNNI"""
+from babblefish.engine.processor import adds_bytes_exactly
+
+_LEVELS = {True: 127, False: 63}
+"""of 8-bit weights, by whether the processor adds products of such numbers exactly"""
 _EPSILON = 1e-5
 _MICROSOFT = "com.microsoft"
 
@@ -108,7 +110,7 @@ class _Graph:
         if exact:
             product = self._node("MatMul", [value, self._constant(f"{name}/weight", weight)])
             return self._node("Add", [product, bias]) if bias else product
-        scale = np.maximum(np.abs(weight).max(axis=0), 1e-9) / _LEVELS
+        scale = np.maximum(np.abs(weight).max(axis=0), 1e-9) / _LEVELS[adds_bytes_exactly()]
         inputs = [
             value,
             self._constant(f"{name}/weight", np.rint(weight / scale).astype(np.int8)),
