@@ -26,7 +26,7 @@ from bench.measures import word_errors
 SENTENCES = {
     "en": "The new building opens its doors in the spring of next year.",
     "es": "El nuevo edificio abre sus puertas en la primavera del próximo año.",
-    "fr": "Le nouveau bâtiment ouvre ses portes au printemps de l'année prochaine.",
+    "fr": "Le nouveau musée ouvrira au printemps de l'année prochaine, près de la gare.",
     "it": "Il nuovo palazzo apre le sue porte nella primavera del prossimo anno.",
     "pt": "O novo prédio abre as suas portas na primavera do próximo ano.",
 }

@@ -90,6 +90,13 @@ new MutationObserver(() => {
   if (again) again.focus({ preventScroll: true });
 }).observe(document.documentElement, { childList: true, subtree: true });
 
+// Gradio's button for the tabs that do not fit has no name.
+new MutationObserver(() => {
+  for (const button of document.querySelectorAll(".overflow-menu > button:not([aria-label])")) {
+    button.setAttribute("aria-label", "More tabs");
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });
+
 // A session ends after twelve hours, by signing out elsewhere, or with a new password.
 const fetchBefore = window.fetch;
 window.fetch = async (...request) => {
