@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BABBLEFISH_", frozen=True, extra="ignore")
 
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("babblefish")))
-    """certificates, keys and, later, people's data; never inside the source tree"""
+    """certificates, keys, rooms, transcripts and people's data; never inside the source tree"""
     weights_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("babblefish")) / "weights"
     )

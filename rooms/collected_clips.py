@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Iterable
 
 import numpy as np
 
 from babblefish.audio import resample, to_float32, wav_file
-from babblefish.engine.reference_material import Stretch, is_sentence
+from babblefish.engine.reference_material import Limits, Progress, Stretch, is_sentence
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.storage.records import Clip, NewClip
 
@@ -38,6 +39,12 @@ def as_stretch(clip: Clip, voiceprint: np.ndarray) -> Stretch:
         clip.text, clip.language, quality.get("snr_db", 0.0), voiceprint,
         bool(quality.get("whole", is_sentence(clip.text))),
     )  # fmt: skip
+
+
+def progress(clips: Iterable[Clip]) -> Progress:
+    """How much of what a voice of their own takes is among somebody's ``clips``."""
+    seconds = sum(speech_seconds(clip) for clip in clips if clip.purpose == "cloning")
+    return Progress(seconds, Limits().wanted_seconds)
 
 
 def speech_seconds(clip: Clip) -> float:

@@ -29,7 +29,8 @@ from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Transcript, Utterance
 from babblefish.storage.records import Clip, Purpose
-from rooms.collected_clips import as_stretch, new_clip, read_samples, speech_seconds
+from rooms import collected_clips
+from rooms.collected_clips import as_stretch, new_clip, read_samples
 from rooms.people import People
 from rooms.soundings import Surroundings
 
@@ -128,9 +129,9 @@ class Collection:
         agree to one."""
         if not self._may_have_voice(speaker):
             return None
-        clips = self._profiles[speaker].clips if speaker in self._profiles else {}
-        seconds = sum(speech_seconds(clip) for clip in clips.values())
-        return Progress(seconds, reference_material.Limits().wanted_seconds)
+        return collected_clips.progress(
+            self._profiles[speaker].clips.values() if speaker in self._profiles else ()
+        )
 
     def reference(self, speaker: str) -> VoiceReference | None:
         """The best 6 to 12 s of somebody, by the ids of clips in the storage."""

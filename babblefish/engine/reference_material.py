@@ -142,11 +142,14 @@ class Progress:
         return min(1.0, self.seconds / self.wanted_seconds)
 
     @property
+    def percent(self) -> int:
+        return math.floor(100 * self.share + 1e-6)
+
+    @property
     def text(self) -> str:
         """Such as: voice 70 %: 14 of 20 s."""
-        percent = math.floor(100 * self.share + 1e-6)
         seconds = math.floor(min(self.seconds, self.wanted_seconds) + 1e-6)
-        return f"voice {percent} %: {seconds} of {self.wanted_seconds:.0f} s"
+        return f"voice {self.percent} %: {seconds} of {self.wanted_seconds:.0f} s"
 
 
 # --- one stretch ----------------------------------------------------------------------------

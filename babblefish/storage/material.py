@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from babblefish.errors import StorageError
 from babblefish.storage import audit, consents, erasure, files
@@ -116,13 +116,6 @@ def list_clips(connection: Connection, speaker: str, purpose: Purpose | None) ->
     if purpose is not None:
         query = query.where(clips.c.purpose == purpose)
     return [_clip(row) for row in connection.execute(query)]
-
-
-def clip_seconds(connection: Connection, purpose: Purpose) -> dict[str, float]:
-    """speaker → seconds of recordings that may be used for ``purpose``."""
-    total = func.sum(clips.c.seconds)
-    query = select(clips.c.speaker, total).where(clips.c.purpose == purpose)
-    return {row[0]: row[1] for row in connection.execute(query.group_by(clips.c.speaker))}
 
 
 def read_clip(database: Database, clip: str) -> bytes:

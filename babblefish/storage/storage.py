@@ -286,10 +286,6 @@ class Storage:
         """With ``purpose``, what may be used for it."""
         return await self._read(partial(material.list_clips, speaker=speaker, purpose=purpose))
 
-    async def clip_seconds(self, purpose: Purpose = "cloning") -> dict[str, float]:
-        """speaker → seconds of recordings that may be used for ``purpose``."""
-        return await self._read(partial(material.clip_seconds, purpose=purpose))
-
     async def clip_audio(self, clip: str) -> bytes:
         """The file. Raises StorageError("not_found" | "clip_damaged")."""
         return await self._call(partial(material.read_clip, clip=clip))

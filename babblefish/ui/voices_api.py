@@ -16,14 +16,16 @@ from pydantic import BaseModel, Field
 from babblefish.audio import to_float32, wav_file
 from babblefish.engine import enrolment_prompts, voice_matching
 from babblefish.engine.consent_texts import consent_text
+from babblefish.engine.reference_material import Progress
 from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.engine.voice_samples import VoiceSamples
 from babblefish.errors import RoomError, TransportError
-from babblefish.storage.records import Clip, Purpose
+from babblefish.storage.records import Purpose
 from babblefish.ui.access import Access
 from babblefish.ui.api import Body, Code, Desk, ErrorAnswer
 from babblefish.ui.recordings import Recordings, body_of
 from rooms import voice_choice
+from rooms.collected_clips import progress
 from rooms.enrolment import MOST_SECONDS, PROMPTS, Enrolment, Take, TakeName
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from rooms.hub import Hub
     from rooms.member import Member
 
-ENOUGH_SECONDS = 20.0
 """of recordings, for a voice like somebody's own"""
 
 Language = Annotated[str, Field(min_length=2, max_length=35)]
@@ -324,7 +325,7 @@ async def voice_state(hub: Hub, member: Member) -> VoiceAnswer:
         agreed=sorted(known.agreed) if known else [],
         samples=len(known.samples) if known else 0,
         clips=len(clips),
-        progress=progress(clips) if known and "cloning" in known.agreed else None,
+        progress=progress_answer(progress(clips)) if known and "cloning" in known.agreed else None,
         choice="neutral" if neutral else "chosen" if chosen else "closest",
         chosen=chosen,
         languages=sorted(hearing - {member.heard_language}),
@@ -332,10 +333,10 @@ async def voice_state(hub: Hub, member: Member) -> VoiceAnswer:
     )
 
 
-def progress(clips: list[Clip]) -> ProgressAnswer:
-    seconds = sum(clip.seconds for clip in clips if clip.purpose == "cloning")
-    percent = min(100, int(100 * seconds / ENOUGH_SECONDS))
-    return ProgressAnswer(percent=percent, seconds=round(seconds, 1), needed=ENOUGH_SECONDS)
+def progress_answer(found: Progress) -> ProgressAnswer:
+    return ProgressAnswer(
+        percent=found.percent, seconds=round(found.seconds, 1), needed=found.wanted_seconds
+    )
 
 
 def consent_answer(language: str) -> ConsentAnswer:

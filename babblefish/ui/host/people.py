@@ -40,7 +40,6 @@ class PeopleDesk:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._seconds: dict[str, float] = {}
 
     async def wanted(self, screen: PeopleScreen) -> dict[str, Any]:
         """Part → HTML. Trouble of the storage is said in place of what cannot be read."""
@@ -51,14 +50,13 @@ class PeopleDesk:
         if screen.selected not in known:
             screen.selected = next(iter(known), "")
         try:
-            self._seconds = await storage.clip_seconds()
             person = await self._page(screen.selected) if screen.selected else None
             shown = people_views.person(person, list(known.values())) if person else ""
         except StorageError as error:
             shown = people_views.trouble(error.message)
-        people = list(known.values())
+        progress = self._hub.collection.progress
         return {
-            "list": people_views.people_list(people, screen.selected, self._seconds),
+            "list": people_views.people_list(list(known.values()), screen.selected, progress),
             "person": shown or people_views.welcome(),
         }
 

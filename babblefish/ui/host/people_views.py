@@ -7,14 +7,15 @@ nothing here acts, and every text that people typed or said is escaped.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from babblefish.engine.reference_material import Progress
 from babblefish.languages import direction, english_name
 from babblefish.storage.records import Clip, Consent, Embedding, Purpose
 from babblefish.ui.host.views import count, esc
-from babblefish.ui.voices_api import ENOUGH_SECONDS
+from rooms.collected_clips import progress
 from rooms.people import KnownPerson
 
 _PURPOSES: Mapping[Purpose, tuple[str, str]] = {
@@ -69,11 +70,10 @@ def ring(percent: int) -> str:
     )
 
 
-def percent_of(seconds: float) -> int:
-    return min(100, int(100 * seconds / ENOUGH_SECONDS))
-
-
-def people_list(people: Sequence[KnownPerson], selected: str, seconds: Mapping[str, float]) -> str:
+def people_list(
+    people: Sequence[KnownPerson], selected: str, progress_of: Callable[[str], Progress | None]
+) -> str:
+    """progress_of: of a speaker id, None for who did not agree to a voice of their own."""
     if not people:
         return '<p class="bf-empty">Nobody is enrolled.</p>'
     items = []
@@ -83,7 +83,7 @@ def people_list(people: Sequence[KnownPerson], selected: str, seconds: Mapping[s
         spoken = sum(sample.seconds for sample in known.samples)
         words = f"{count(len(known.samples), 'voiceprint', 'voiceprints')}, {spoken:.0f} s"
         agreed = " · ".join(_PURPOSES[p][0] for p in get_args(Purpose) if p in known.agreed)
-        shown = ring(percent_of(seconds.get(speaker.id, 0.0))) if "cloning" in known.agreed else ""
+        shown = ring(found.percent) if (found := progress_of(speaker.id)) else ""
         items.append(
             f'<li><button type="button" class="bf-room bf-person" data-people="select" '
             f'data-person="{esc(speaker.id)}"{current}>'
@@ -189,13 +189,12 @@ def _consents(page: PersonPage) -> str:
 
 def _recordings(page: PersonPage) -> str:
     rows = [_clip(clip) for clip in page.clips] + [_print(made) for made in page.embeddings]
-    seconds = sum(clip.seconds for clip in page.clips)
-    progress = ""
+    shown = ""
     if "cloning" in page.known.agreed:
-        percent = percent_of(seconds)
-        progress = (
-            f'<p class="bf-progress">{ring(percent)}<span>Own voice {percent} %: '
-            f"{seconds:.0f} of {ENOUGH_SECONDS:.0f} s recorded</span></p>"
+        found = progress(page.clips)
+        shown = (
+            f'<p class="bf-progress">{ring(found.percent)}'
+            f"<span>Own {found.text} recorded</span></p>"
         )
     if not rows:
         body = '<p class="bf-empty">Nothing is recorded yet.</p>'
@@ -207,7 +206,7 @@ def _recordings(page: PersonPage) -> str:
         body = f'<ul class="bf-people bf-clips">{"".join(rows)}</ul><p class="bf-split">{split}</p>'
     return (
         '<section class="bf-card"><h3>What is kept '
-        f'<span class="bf-count">{len(rows)}</span></h3>{progress}{body}</section>'
+        f'<span class="bf-count">{len(rows)}</span></h3>{shown}{body}</section>'
     )
 
 
