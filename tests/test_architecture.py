@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_ENVIRONMENT = {
     "babblefish.settings", "babblefish.engine.worker_process", "babblefish.engine.pipeline",
 }  # fmt: skip
-BASE = {"protocol", "settings", "errors", "audio", "languages"}
+BASE = {"protocol", "accelerator_protocol", "settings", "errors", "audio", "languages"}
 
 
 def layer(module: str) -> int | None:
@@ -23,7 +23,7 @@ def layer(module: str) -> int | None:
             return 4
         case ["babblefish", "ui", *_]:
             return 3
-        case ["rooms", *_]:
+        case ["rooms", *_] | ["babblefish", "accelerator", *_]:
             return 2
         case ["babblefish", "engine" | "storage", *_]:
             return 1
@@ -38,7 +38,7 @@ def layer(module: str) -> int | None:
 
 def modules() -> dict[str, Path]:
     files = [
-        ROOT / "app.py", *ROOT.glob("babblefish/**/*.py"), *ROOT.glob("rooms/**/*.py"),
+        *ROOT.glob("*.py"), *ROOT.glob("babblefish/**/*.py"), *ROOT.glob("rooms/**/*.py"),
     ]  # fmt: skip
     return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -73,13 +73,23 @@ def test_imports_point_one_way():
 def test_each_heavy_library_has_its_place():
     allowed = {
         "fastrtc": {"babblefish.ui.rtc"},
-        "gradio": {"babblefish.ui.admin", "babblefish.ui.host"},
+        "gradio": {"babblefish.ui.admin", "babblefish.ui.host", "babblefish.accelerator.page"},
+        "f5_tts": {"babblefish.accelerator"},
     }
     for module, path in modules().items():
         for imported in imports(path):
             for library, places in allowed.items():
                 if imported.split(".")[0] == library:
                     assert any(module.startswith(place) for place in places), (module, imported)
+
+
+def test_the_server_and_the_laptop_share_nothing_but_their_messages_and_the_engine_s_tools():
+    for module, path in modules().items():
+        for imported in imports(path):
+            if module.startswith("babblefish.accelerator."):
+                assert not imported.startswith(("rooms", "babblefish.ui", "babblefish.storage"))
+            elif module != "accelerator_app":
+                assert not imported.startswith("babblefish.accelerator."), (module, imported)
 
 
 def test_the_engine_and_the_storage_do_not_know_each_other():
