@@ -125,6 +125,13 @@ class Cloning:
             link.voices.forget(speaker)
         self._settle()
 
+    def owe(self, laptop_id: str, speakers: Iterable[str]) -> None:
+        """This laptop has yet to delete these voices, as was decided before this process."""
+        link = self._links.get(laptop_id)
+        if link is not None:
+            link.voices.owe(speakers)
+            link.settle()
+
     def _settle(self) -> None:
         for link in self._links.values():
             link.settle()
