@@ -52,7 +52,7 @@ def test_what_is_known_of_a_laptop_in_words() -> None:
     known = dict(laptop_views.facts(state(health=health, figures=figures, transport="websocket")))
     assert known == {
         "Device": "RTX 3050", "Video memory": "1.9 of 4.0 GB", "Languages": "Chinese, English",
-        "Queue": "2", "Wait": "310 ms", "Work per second of speech": "410 ms",
+        "Queue": "2", "Wait": "310 ms", "For a second of speech": "410 ms",
         "First sound after": "1.2 s", "In time": "41 of 43", "Connection": "dialled in",
     }  # fmt: skip
     many = ["en", "zh", "fr", "de", "es", "it", "pl", "ru"]

@@ -51,6 +51,7 @@ def command(base: str, code: str) -> str:
 def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
     """bases: where laptops may find this server, the likeliest first."""
     line = command(bases[0], code)
+    shown = esc(line).replace(esc(code), f"<span>{esc(code)}</span>")
     others = ""
     if len(bases) > 1:
         rest = ", ".join(f"<code>{esc(base)}</code>" for base in bases[1:])
@@ -65,7 +66,7 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
         '<section class="bf-card bf-pair"><h3>Add a laptop</h3>'
         "<p>On the laptop, in BabbleFish's folder, run <code>make accelerator</code> once, "
         "then:</p>"
-        f'<p class="bf-link bf-command" dir="ltr">{esc(line)}</p>'
+        f'<p class="bf-link bf-command" dir="ltr">{shown}</p>'
         f'<div class="bf-actions"><button type="button" class="bf-button bf-primary" '
         f'data-copy="{esc(line)}">Copy command</button></div>'
         '<p class="bf-muted">The code is for one laptop. It holds while this page is open and a '
@@ -74,8 +75,8 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
     )
 
 
-def look_card(on: bool, minutes: int, problem: str, guests: Sequence[Guest]) -> str:
-    """minutes: until it ends by itself. guests: laptops that ask to be let in."""
+def look_card(on: bool, minutes: int, problem: str) -> str:
+    """minutes: until it ends by itself."""
     if on:
         tag = f'<span class="bf-tag bf-fine">on, {count(minutes, "minute", "minutes")} more</span>'
         words = "Start the laptop's program without a code: it finds this server and asks here."
@@ -90,18 +91,20 @@ def look_card(on: bool, minutes: int, problem: str, guests: Sequence[Guest]) -> 
     trouble = f'<p class="bf-fault" role="alert">{esc(problem)}</p>' if problem else ""
     return (
         f'<section class="bf-card bf-look"><h3>On this network {tag}</h3><p>{words}</p>{trouble}'
-        f'<div class="bf-actions">{switch}</div>{_guests(guests)}</section>'
+        f'<div class="bf-actions">{switch}</div></section>'
     )
 
 
-def _guests(guests: Sequence[Guest]) -> str:
+def guest_card(guests: Sequence[Guest]) -> str:
+    """guests: laptops that ask to be let in."""
     if not guests:
         return ""
     items = "".join(_guest(guest) for guest in guests)
+    asking = count(len(guests), "laptop asks", "laptops ask")
     return (
-        f"<h4>{count(len(guests), 'laptop asks', 'laptops ask')} to be added</h4>"
-        "<p>Confirm only where the laptop's screen shows the same number.</p>"
-        f'<ul class="bf-guests">{items}</ul>'
+        f'<section class="bf-card bf-door"><h3>{asking} to be added</h3>'
+        '<p class="bf-muted">Confirm only where the laptop shows the same number.</p>'
+        f'<ul class="bf-guests">{items}</ul></section>'
     )
 
 
@@ -189,7 +192,7 @@ def facts(laptop: LaptopState) -> list[tuple[str, str]]:
         known.append(("Queue", str(health.waiting)))
         known.append(("Wait", _seconds(health.expected_wait_s)))
         if health.real_time_factor is not None:
-            known.append(("Work per second of speech", _seconds(health.real_time_factor)))
+            known.append(("For a second of speech", _seconds(health.real_time_factor)))
     if figures.first_clause_s is not None:
         known.append(("First sound after", _seconds(figures.first_clause_s)))
     if figures.asked:
