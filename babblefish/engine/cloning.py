@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ class Cloning:
         self._races: set[Race] = set()
         self._arithmetic = ThreadPoolExecutor(2, "cloning")
         """for what is too little for a worker process and too much for the event loop"""
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[bool]] = set()
 
     # --- laptops ----------------------------------------------------------------------------------
 
@@ -66,22 +66,26 @@ class Cloning:
         self._links[laptop.id] = link
         link.start()
 
-    def remove(self, laptop_id: str) -> None:
-        """Never ask it again. It is told to delete its voices, if it can be reached."""
+    def remove(self, laptop_id: str, speakers: Iterable[str] = ()) -> Awaitable[bool]:
+        """Never ask it again. It is told to delete its voices, if it can be reached, and those
+        of ``speakers``, which it may have from before this process. Does so in any case; await it
+        to know whether that was done."""
         link = self._links.pop(laptop_id, None)
-        if link is not None:
-            self._let_go(link, clear=True)
+        if link is None:
+            return asyncio.sleep(0, False)
+        link.voices.owe(speakers)
+        return self._let_go(link, clear=True)
 
     def laptops(self) -> tuple[LaptopState, ...]:
         """In the order in which they were added."""
         return tuple(link.state() for link in tuple(self._links.values()))
 
-    def _let_go(self, link: LaptopLink, clear: bool) -> None:
+    def _let_go(self, link: LaptopLink, clear: bool) -> Awaitable[bool]:
         for race in self._races:
             for attempt in race.attempts:
                 if attempt.link is link:
                     attempt.fail(CloningError("closed", "The laptop has been removed."))
-        self._in_background(_closed(link, clear))
+        return self._in_background(_closed(link, clear))
 
     # --- what can be had --------------------------------------------------------------------------
 
@@ -120,6 +124,13 @@ class Cloning:
         for link in self._links.values():
             link.voices.forget(speaker)
         self._settle()
+
+    def owe(self, laptop_id: str, speakers: Iterable[str]) -> None:
+        """This laptop has yet to delete these voices, as was decided before this process."""
+        link = self._links.get(laptop_id)
+        if link is not None:
+            link.voices.owe(speakers)
+            link.settle()
 
     def _settle(self) -> None:
         for link in self._links.values():
@@ -190,15 +201,18 @@ class Cloning:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._arithmetic, function, *arguments)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         task = asyncio.create_task(work, name="let a laptop go")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        return task
 
 
-async def _closed(link: LaptopLink, clear: bool) -> None:
+async def _closed(link: LaptopLink, clear: bool) -> bool:
+    """Whether nothing is left to be deleted there."""
     try:
         async with asyncio.timeout(_CLEAR_S):
             await link.close(clear)
     except TimeoutError:
         await link.close(clear=False)
+    return not link.voices.owed
