@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.two_tier import Cloning
 from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
 from babblefish.storage.records import Retention, StoredRoom
@@ -23,6 +24,7 @@ from rooms.collection import Collection
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
 from rooms.member import Member
+from rooms.own_voices import OwnVoices
 from rooms.people import People
 from rooms.profiles import Profiles
 from rooms.room import Room, RoomSettings
@@ -36,8 +38,10 @@ class Hub:
     def __init__(
         self, settings: Settings, engine: Engine, storage: Storage | None = None,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+        cloning: Cloning | None = None,
     ) -> None:  # fmt: skip
-        """storage: started and closed with the hub; None: nothing outlives the process.
+        """cloning: the laptops that speak in people's own voices; None: there can be none.
+        storage: started and closed with the hub; None: nothing outlives the process.
         wall: Unix time, by which links and transcripts end."""
         self.rooms: dict[str, Room] = {}
         self.storage = storage
@@ -46,6 +50,7 @@ class Hub:
         self.profiles = Profiles(self, engine)
         self.enrolments = Enrolments(self, engine)
         self.collection = Collection(self.people, engine)
+        self.own_voices = OwnVoices(self.people, self.collection, engine, cloning)
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
@@ -71,6 +76,7 @@ class Hub:
         if self.storage is None or self._keeper is None:
             for code in list(self.rooms):
                 await self.close_room(code)
+            await self.own_voices.close()
             await self.collection.close()
             await self.profiles.close()
             return
@@ -78,6 +84,7 @@ class Hub:
         for room in self.rooms.values():
             await room.suspend()
         self.rooms.clear()
+        await self.own_voices.close()
         await self.collection.close()
         await self.profiles.close()
         await self.storage.close()
@@ -116,6 +123,7 @@ class Hub:
             clock=self._clock, people=self.people, collection=self.collection,
         )  # fmt: skip
         room.conversation.on_voice = self.profiles.voice_found
+        room.conversation.own_voices = self.own_voices
         self.rooms[room.code] = room
         return room
 
