@@ -72,7 +72,9 @@ class Cloning:
         to know whether that was done."""
         link = self._links.pop(laptop_id, None)
         if link is None:
-            return asyncio.sleep(0, False)
+            nothing: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            nothing.set_result(False)
+            return nothing
         link.voices.owe(speakers)
         return self._let_go(link, clear=True)
 
