@@ -25,7 +25,7 @@ from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
-from tests.laptop import ScriptedLaptop, certificate, refusal, trusting, until
+from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, trusting, until
 from tests.served import running
 from tests.stored import QUICK
 

@@ -20,7 +20,7 @@ from babblefish.engine.cloning_messages import CloneReference, CloneRequest, Lap
 from babblefish.ui.host import audit_words, laptop_views
 from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.laptop import ScriptedLaptop
+from tests.scripted_laptop import ScriptedLaptop
 from tests.web_browser import SHOTS, check_accessible, launch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
