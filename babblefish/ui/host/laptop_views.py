@@ -44,21 +44,25 @@ def button(
 # --- pairing --------------------------------------------------------------------------------
 
 
-def command(base: str, code: str) -> str:
-    return f"python accelerator_app.py --server {base} --pair {code}"
+def command(base: str, code: str, fingerprint: str) -> str:
+    """With a fingerprint the laptop makes sure by itself that it found this server."""
+    trust = f" --trust {fingerprint}" if fingerprint else ""
+    return f"python accelerator_app.py --server {base} --pair {code}{trust}"
 
 
 def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
     """bases: where laptops may find this server, the likeliest first."""
-    line = command(bases[0], code)
-    shown = esc(line).replace(esc(code), f"<span>{esc(code)}</span>")
+    line = command(bases[0], code, fingerprint)
+    shown = esc(line)
+    for whole in filter(None, (code, fingerprint)):
+        shown = shown.replace(esc(whole), f"<span>{esc(whole)}</span>")
     others = ""
     if len(bases) > 1:
         rest = ", ".join(f"<code>{esc(base)}</code>" for base in bases[1:])
         others = f'<p class="bf-muted">If the laptop cannot find that address, try {rest}.</p>'
     seen = (
-        '<p class="bf-muted">The laptop shows the fingerprint of the server that it found. '
-        f'This is ours: <code class="bf-print">{esc(fingerprint)}</code></p>'
+        '<p class="bf-muted">By hand you may leave out --trust: the laptop then shows the '
+        "fingerprint of the server that it found, to be compared with the one above.</p>"
         if fingerprint
         else ""
     )
@@ -71,7 +75,17 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
         f'data-copy="{esc(line)}">Copy command</button></div>'
         '<p class="bf-muted">The code is for one laptop. It holds while this page is open and a '
         "quarter of an hour longer.</p>"
-        f"{others}{seen}</section>"
+        f"{others}{seen}{_plain(bases[0])}</section>"
+    )
+
+
+def _plain(base: str) -> str:
+    """A laptop sends no voice over a connection that others can read."""
+    if base.startswith("https:"):
+        return ""
+    return (
+        '<p class="bf-fault">This server runs without https: laptops refuse it, unless they run '
+        "on this very machine. Start it without --http.</p>"
     )
 
 

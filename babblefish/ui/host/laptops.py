@@ -65,8 +65,8 @@ class LaptopDesk:
                 screen.say(
                     "Removed. It has forgotten all voices."
                     if told
-                    else "Removed. It was not there to be told to forget the voices it has: they "
-                    "go when its program ends."
+                    else "Removed. It was not there to be told to forget the voices that it has; "
+                    "without this server it forgets them after ten minutes."
                 )
             case _:
                 raise RoomError("action", "Reload this page: it is older than the server.")
