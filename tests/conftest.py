@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from babblefish.engine.whisper import WhisperRecogniser
 
 go_offline()
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
