@@ -175,7 +175,8 @@ def test_a_microphone_request_that_the_browser_loses_is_made_again(phone: OpenPh
         const media = navigator.mediaDevices;
         const open = media.getUserMedia.bind(media);
         window.asked = 0;
-        media.getUserMedia = (wish) => (window.asked += 1) === 1 ? new Promise(() => {}) : open(wish);
+        const lost = new Promise(() => {});
+        media.getUserMedia = (wish) => ((window.asked += 1) === 1 ? lost : open(wish));
         """
     )
     dan.join()
