@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from babblefish.engine.identification import UNHEARD, Identity
 from babblefish.engine.pitch import Pitch
+from babblefish.engine.two_tier import Listeners, Strategy
 from babblefish.engine.voice_matching import Person as VoicedPerson
 from babblefish.engine.voices import VoiceBook
 from babblefish.languages import direction
@@ -28,10 +29,13 @@ from babblefish.protocol import (
 from rooms import glossary
 from rooms.archive import Face
 from rooms.attribution import label, speaker_of
+from rooms.audience import Saying
 from rooms.collection import Collection, Spoken
+from rooms.own_voices import Occasion, OwnVoices
 from rooms.people import People
 from rooms.publication import CaptionLog, Publication, TraceRow
 from rooms.soundings import Soundings
+from rooms.voices_heard import VoicesHeard
 
 if TYPE_CHECKING:
     from rooms.member import Member
@@ -50,6 +54,8 @@ class Conversation:
         self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
         """told which voice a member was given in which language"""
         self._captions = CaptionLog(room.kept.archive.first_seq)
+        self.voices_heard = VoicesHeard(room.kept.archive, self._captions, self.traces, room.clock)
+        self.own_voices: OwnVoices | None = None
         self._voices = VoiceBook()
         self._publications: dict[str, Publication] = {}
 
@@ -106,6 +112,34 @@ class Conversation:
             for language, audible in wanted.items()
         }
 
+    def own_voice(self, utterance: Utterance, saying: Saying) -> Occasion | None:
+        member, voices = self._room.members.get(utterance.member), self.own_voices
+        if member is None or voices is None or voices.cloning is None or not voices.anybody:
+            return None
+        if self._strategy() is None:
+            return None
+
+        def speaker(identity: Identity) -> str | None:
+            return speaker_of(member, self._shown(identity))
+
+        return Occasion(
+            voices, voices.cloning, saying, strategy=self._strategy, speaker_of=speaker,
+            owner=member.speaker, name=member.name,
+            listeners=lambda language: self._listeners(member, utterance.id, language),
+        )  # fmt: skip
+
+    def _strategy(self) -> Strategy | None:
+        chosen = self._room.settings.voices
+        return None if chosen == "neutral" else chosen
+
+    def _listeners(self, speaker: Member, utterance: str, language: str) -> Listeners:
+        there = [
+            m.playout for m in self._room.members.values()
+            if m is not speaker and m.hears == language and m.connected
+        ]  # fmt: skip
+        free = min((playout.ahead(utterance) for playout in there), default=0.0)
+        return Listeners(free, max((playout.lag for playout in there), default=0.0))
+
     def heard(self, member: str, pitch: Pitch) -> None:
         if member in self._room.members:
             self._voices.hear(member, pitch)
@@ -136,6 +170,8 @@ class Conversation:
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
+        if active and self.own_voices is not None:
+            self.own_voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
@@ -155,7 +191,7 @@ class Conversation:
                     shown.language, direction(shown.language), False,
                     0, transcript.text if translation else "", transcript.language,
                     direction(transcript.language), translation.quality if translation else "good",
-                    translation is not None, False, time.time(), by.known,
+                    translation is not None, False, False, time.time(), by.known,
                 )
             )  # fmt: skip
 
@@ -173,7 +209,7 @@ class Conversation:
             return
         publication = Publication(
             utterance, speaker, lambda: list(self._room.members.values()), self._captions,
-            self._room.kept.archive, self._room.clock() - waited, waited,
+            self._room.kept.archive, self.voices_heard, self._room.clock() - waited, waited,
         )  # fmt: skip
         self._publications[utterance.id] = publication
         publication.open(dict(self.targets(utterance.member)))
@@ -182,13 +218,17 @@ class Conversation:
         publication = self._publications.get(utterance.id)
         if publication is None:
             return
-        if not self._room.settings.shared_phones and identity.person is None:
-            identity = UNHEARD
+        identity = self._shown(identity)
         by = label(publication.speaker, identity, self._people, self._room.members.values())
         row = publication.publish(message, by)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]
+
+    def _shown(self, identity: Identity) -> Identity:
+        """Nobody but its owner speaks at a phone that is not shared."""
+        alone = not self._room.settings.shared_phones and identity.person is None
+        return UNHEARD if alone else identity
 
     def finished(self, spoken: Spoken) -> None:
         said = spoken.utterance

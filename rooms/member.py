@@ -97,7 +97,10 @@ class Member:
         return Link(self, send)
 
     def _on_playout(self, utterance: str, state: State) -> None:
-        self.send(Voicing(utterance, state))
+        if state in ("playing", "own_voice"):
+            self.room.conversation.voices_heard.note(utterance, self.hears, state == "own_voice")
+        own = state == "own_voice"
+        self.send(Voicing(utterance, "playing" if own else state, own))
 
 
 class Link(AbstractContextManager):

@@ -292,6 +292,7 @@ class _Attempt:
         self._held: list[EngineMessage] = []
         self._is_released = False
         self._is_labelled = False
+        self.certain, self._labelled = asyncio.Event(), asyncio.Event()
         self._print: np.ndarray | None = None
         self._identity: Identity | None = None
         self._transcript: Transcript | None = None
@@ -310,6 +311,22 @@ class _Attempt:
         self._is_released = True
         self._session._audience.begin(self.utterance, waited)
         self._publish_held()
+        self.certain.set()
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._identity
+
+    async def who(self, patient: bool) -> Identity | None:
+        """See ``Saying``."""
+        await self._labelled.wait()
+        if self._identity is None:
+            seconds = self.utterance.audio.seconds
+            named = self._session._attribution.named(self._print, seconds)
+            if named is not None or not patient:
+                return named
+            await self.certain.wait()
+        return self._identity
 
     async def _run(self) -> None:
         session, audience = self._session, self._session._audience
@@ -323,6 +340,7 @@ class _Attempt:
                 await session._engine.process(
                     self.utterance, targets, self._emit,
                     pace=partial(audience.pace, self.utterance.id), foresight=self._foresight,
+                    own_voice=audience.own_voice(self.utterance, self),
                 )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
@@ -330,6 +348,7 @@ class _Attempt:
             message = "Something went wrong with this sentence. Please say it again."
             self._emit(Notice(self.utterance.id, "internal", message, "engine"))
         finally:
+            self._labelled.set()
             session._released.discard(self)
 
     async def _embed(self) -> None:
@@ -340,6 +359,7 @@ class _Attempt:
         self._is_labelled = True
         if self._is_released:
             self._publish_held()
+        self._labelled.set()
 
     def _emit(self, message: EngineMessage) -> None:
         self._held.append(message)
