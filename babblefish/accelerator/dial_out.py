@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from typing import Literal
 
@@ -30,11 +31,12 @@ _REFUSED_PAUSE_S = 60.0
 _HELD_S = 20.0
 """after which a connection was good, and the pauses start anew"""
 _OPEN_S = 10.0
-_CLOSES = {4401: "refused", 4403: "refused", 4409: "replaced"}
 
-State = Literal["called", "waiting", "dialling", "open", "refused", "replaced"]
+State = Literal["called", "waiting", "dialling", "open", "refused", "replaced", "stranger"]
 """called: the server calls; waiting: it has not for a moment; replaced: another program holds
-this laptop's place"""
+this laptop's place; stranger: who answers is not the server"""
+_CLOSES: dict[int, State] = {4401: "refused", 4403: "refused", 4409: "replaced"}
+_LASTING = ("refused", "replaced", "stranger")
 
 
 class DialOut:
@@ -87,7 +89,7 @@ class DialOut:
 
     async def _dial(self) -> State:
         """One connection from beginning to end; what to say of the laptop afterwards."""
-        if self.state not in ("refused", "replaced"):
+        if self.state not in _LASTING:
             self._enter("dialling")
         trust = self._pairing.trust
         address = trust.server.replace("http", "ws", 1) + PATH
@@ -113,6 +115,8 @@ class DialOut:
         except ConnectionClosed as error:
             code = error.rcvd.code if error.rcvd else 0
             return _CLOSES.get(code, "waiting")
+        except ssl.SSLCertVerificationError:
+            return "stranger"
         except (OSError, TimeoutError, InvalidHandshake) as error:
             log.debug("The server cannot be reached: %s", type(error).__name__)
         return "waiting"

@@ -1,4 +1,4 @@
-"""Room servers in this network that look for laptops, as they say themselves (DNS service discovery).
+"""Room servers that look for laptops in this network, by their own account (DNS discovery).
 
 Nothing they say is believed yet: how a server comes to be trusted is ``trust``'s.
 """

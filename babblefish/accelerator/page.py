@@ -1,8 +1,8 @@
 """The owner's page on the laptop (Gradio): how it goes, and a box to try a voice.
 
-Figures come from ``reception``; who may see the page is decided in ``page_wall``. Of a voice that is
-tried, nothing stays: its copy at the synthesiser is deleted after each sentence, its file as soon as
-it is replaced or removed.
+Figures come from ``reception``; who may see the page is decided in ``page_wall``. Of a voice that
+is tried, nothing stays: its copy at the synthesiser is deleted after each sentence, its file as
+soon as it is replaced or removed.
 """
 
 from __future__ import annotations

@@ -40,6 +40,13 @@ class Connection:
     note: str = ""
 
 
+def _language(code: str) -> str:
+    try:
+        return english_name(code)
+    except ValueError:  # what a server calls a language may be none
+        return code
+
+
 def esc(text: object) -> str:
     return html.escape(str(text), quote=True)
 
@@ -87,7 +94,7 @@ def work_card(health: Health) -> str:
         facts.append(("One second of speech takes", f"{health.real_time_factor:.2f} s"))
     if health.first_clause_s is not None:
         facts.append(("First sound after", f"{health.first_clause_s:.2f} s"))
-    facts.append(("Voices in memory", health.voices))
+    facts.append(("Voices in memory", str(health.voices)))
     return (
         f'<section class="bl-card"><h2>At work</h2>{_facts(facts)}{bar}'
         f"<h3>Languages</h3>{_languages(health.languages)}</section>"
@@ -95,7 +102,7 @@ def work_card(health: Health) -> str:
 
 
 def _languages(codes: Iterable[str]) -> str:
-    names = sorted(english_name(code) for code in codes)
+    names = sorted(_language(code) for code in codes)
     if not names:
         return "<p>None yet.</p>"
     shown = "".join(f"<li>{esc(name)}</li>" for name in names[:_MANY])
@@ -125,7 +132,7 @@ def last_card(spoken: Iterable[Spoken]) -> str:
 def _row(entry: Spoken) -> str:
     cells = (
         time.strftime("%H:%M:%S", time.localtime(entry.at)),
-        english_name(entry.language),
+        _language(entry.language),
         f"{entry.seconds:.1f} s" if entry.clauses else "–",
         "–" if entry.first_s is None else f"{entry.first_s:.2f} s",
         "–" if entry.took_s is None else f"{entry.took_s:.2f} s",
@@ -150,6 +157,6 @@ def problem_card(message: str) -> str:
     return f'<section class="bl-card bl-problem" role="alert"><p>{esc(message)}</p></section>'
 
 
-def _facts(facts: Iterable[tuple[str, object]]) -> str:
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{esc(what)}</dt><dd>{esc(value)}</dd>" for what, value in facts)
     return f'<dl class="bl-facts">{rows}</dl>'

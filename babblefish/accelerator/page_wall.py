@@ -47,7 +47,6 @@ _OUTSIDE = re.compile(
     r"""|<meta\s+(?:property="og:|name="twitter:)[^>]*>"""
     r"""|<script\s+src="https://[^>]*>\s*</script>"""
 )
-_RESIZER = re.compile(r"<script>(?:(?!</script>).)*?iframeResizer(?:(?!</script>).)*?</script>", re.S)
 _HEAD = '<link rel="icon" href="data:,"><link rel="stylesheet" href="/page.css"></head>'
 _HOSTS = {"localhost", "127.0.0.1", "::1"}
 
@@ -130,8 +129,7 @@ def _own_page(page: str, nonce: str) -> str:
     head, end, rest = page.partition("</head>")
     if not end:
         return page
-    head = _RESIZER.sub("", _OUTSIDE.sub("", head))
-    return (head + _HEAD + rest).replace("<script", f'<script nonce="{nonce}"')
+    return (_OUTSIDE.sub("", head) + _HEAD + rest).replace("<script", f'<script nonce="{nonce}"')
 
 
 def _cookie(connection: HTTPConnection) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from babblefish.accelerator_protocol import (
@@ -20,7 +20,11 @@ from babblefish.accelerator_protocol import (
 
 class Speaks(Protocol):
     async def start(self) -> None:
-        """Load and warm up. Raises BabbleFishError that names the fix."""
+        """Begin to load."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until it can speak. Raises BabbleFishError that names the fix."""
         ...
 
     async def close(self) -> None: ...
@@ -33,6 +37,6 @@ class Speaks(Protocol):
 
     async def delete_voice(self, speaker_id: str) -> VoiceDeleted: ...
 
-    def speak(self, request: Synthesize) -> AsyncGenerator[ClauseSpoken]:
+    def speak(self, request: Synthesize) -> AsyncIterator[ClauseSpoken]:
         """Clause by clause; closing it cancels. Raises SynthesisError, code as in ``Failed``."""
         ...
