@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
+from babblefish.engine.cloning import Cloning
 from babblefish.engine.engine import Engine
 from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
@@ -22,6 +23,7 @@ from rooms import presets
 from rooms.collection import Collection
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
+from rooms.laptops import Laptops
 from rooms.member import Member
 from rooms.people import People
 from rooms.profiles import Profiles
@@ -47,6 +49,8 @@ class Hub:
         self.enrolments = Enrolments(self, engine)
         self.collection = Collection(self.people, engine)
         self.secret = ServerSecret() if storage is None else _secret(settings)
+        self.cloning = Cloning()
+        self.laptops = Laptops(self.secret, self.cloning, storage, lambda: self.people.known)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
         self._keeper: RoomKeeper | None = None
@@ -57,6 +61,7 @@ class Hub:
         """With a storage, opens the rooms again that were open when the server stopped."""
         if self._keeper is not None:
             await self._keeper.start()
+        await self.laptops.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="hub sweeper")
 
     async def close(self) -> None:
@@ -71,6 +76,7 @@ class Hub:
         if self.storage is None or self._keeper is None:
             for code in list(self.rooms):
                 await self.close_room(code)
+            await self._let_laptops_go()
             await self.collection.close()
             await self.profiles.close()
             return
@@ -78,9 +84,14 @@ class Hub:
         for room in self.rooms.values():
             await room.suspend()
         self.rooms.clear()
+        await self._let_laptops_go()
         await self.collection.close()
         await self.profiles.close()
         await self.storage.close()
+
+    async def _let_laptops_go(self) -> None:
+        await self.laptops.close()
+        await self.cloning.close()
 
     async def refresh_people(self) -> None:
         """Read the known people anew; the engine has to be ready."""

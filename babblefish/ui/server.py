@@ -27,8 +27,10 @@ from starlette.staticfiles import StaticFiles
 from babblefish.errors import SettingsError
 from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
+from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
+from babblefish.ui.pairing import create_pairing
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.voices_api import create_voices_router
@@ -83,6 +85,8 @@ def create_app(
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
     app.include_router(create_voices_router(hub, engine, access))
+    app.state.pairing = create_pairing(settings, hub, certificates)
+    app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
@@ -116,6 +120,7 @@ async def _lifespan(
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
+        await app.state.pairing.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -206,6 +211,9 @@ def serve(
         proxy_headers=settings.http,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        ws_per_message_deflate=False,  # sound does not shrink, and the event loop would pay
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
