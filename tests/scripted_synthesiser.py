@@ -95,7 +95,7 @@ class ScriptedSynthesiser:
                 await self.may_speak.acquire()
                 if number in self.trouble:
                     raise self.trouble[number]
-                tone = np.sin(np.arange(RATE // 10) * (number + 1) / 20).astype(np.float32) * 0.3
+                tone = np.sin(np.arange(2 * RATE // 5) * (number + 1) / 20).astype(np.float32) * 0.3
                 yield ClauseSpoken(
                     request_id=request.request_id, speaker_name=request.speaker_name,
                     clause=number, last=number == len(clauses) - 1, audio=encode_audio(tone),

@@ -96,7 +96,7 @@ async def test_a_voice_is_stored_speaks_and_is_deleted(laptop):
     assert answer.headers["content-type"] == "application/x-ndjson"
     clauses = [message_for_server(line) for line in answer.text.splitlines()]
     assert [(c.clause, c.last) for c in clauses] == [(0, False), (1, True)]
-    assert all(isinstance(c, ClauseSpoken) and len(decode_audio(c.audio)) == 2400 for c in clauses)
+    assert all(isinstance(c, ClauseSpoken) and len(decode_audio(c.audio)) == 9600 for c in clauses)
     for existed in (True, False):
         answer = await laptop.http.delete("/v1/voices/s1")
         assert VoiceDeleted.model_validate_json(answer.content).existed is existed

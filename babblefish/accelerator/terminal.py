@@ -26,13 +26,16 @@ class Terminal:
     def say(self, text: str = "") -> None:
         print(text, flush=True)
 
+    def ask(self, question: str) -> str:
+        return input(question)
+
     def same_fingerprint(self, fingerprint: str) -> bool:
         """Show it; where somebody can answer, ask whether it is the right one."""
         self.say(f"This server's fingerprint: {fingerprint}")
         if not self._asks:
             self.say("Compare it with the tab “Laptops” of the host page.")
             return True
-        answer = input("Does the tab “Laptops” of the host page show the same? [Y/n] ")
+        answer = self.ask("Does the tab “Laptops” of the host page show the same? [Y/n] ")
         return answer.strip().lower() in ("", "y", "yes")
 
     def choose(self, servers: Sequence[Found]) -> Found:
@@ -56,7 +59,7 @@ class Terminal:
                 "several", "There are several. Choose one with --server and its address."
             )
         while True:
-            answer = input(f"Which one? [1-{len(servers)}] ").strip()
+            answer = self.ask(f"Which one? [1-{len(servers)}] ").strip()
             if answer.isdecimal() and 1 <= int(answer) <= len(servers):
                 return servers[int(answer) - 1]
 
