@@ -31,6 +31,10 @@ class Audience(Protocol):
         """The language the member declared, None when open."""
         ...
 
+    def among(self, member: str) -> tuple[str, ...]:
+        """The only languages that may be spoken there; empty: any."""
+        ...
+
     def glossary(self, member: str) -> tuple[str, ...]:
         """Names and terms that the member may say."""
         ...
@@ -39,8 +43,8 @@ class Audience(Protocol):
         """Languages wanted by the others → voice, or None for captions only."""
         ...
 
-    def heard(self, member: str, pitch: Pitch) -> None:
-        """How high the member spoke: their voices are chosen by it."""
+    def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
+        """How high somebody spoke there: their voices are chosen by it."""
         ...
 
     def pace(self, utterance: str, language: str) -> float | None:
@@ -57,6 +61,10 @@ class Audience(Protocol):
 
     def begin(self, utterance: Utterance, waited: float) -> None:
         """The utterance is over; ``waited`` seconds ago its last sound was made."""
+        ...
+
+    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
+        """What the phone's own loudspeaker said of late that is heard in the utterance."""
         ...
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:

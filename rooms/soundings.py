@@ -2,7 +2,8 @@
 
 The server knows what it played and what it was sent, and when; each microphone has a clock of its
 own, which counts its samples. Keeps sound of the last ``KEPT_SECONDS`` in memory, only while
-somebody's material is collected, and writes none. Knows no voices and no consent.
+somebody's material is collected or two people talk through one phone's loudspeaker, and writes
+none. Knows no voices and no consent.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Soundings:
     """Of one room; everything on the event loop. Times are those of the room's clock."""
 
     def __init__(self, clock: Callable[[], float], wanted: Callable[[], bool]) -> None:
-        """wanted: whether anybody's material is collected; else nothing is kept here."""
+        """wanted: whether anybody needs to know; else nothing is kept here."""
         self._clock, self._wanted = clock, wanted
         self._microphones: dict[str, _Microphone] = {}
         self._loudspeakers: dict[str, deque[_Frame]] = {}
@@ -180,6 +181,23 @@ class Soundings:
         return self._microphones.setdefault(member, _Microphone())
 
     # --- what a microphone may have heard -----------------------------------------------------
+
+    def loudspeaker(self, member: str, start: float, end: float) -> Surroundings | None:
+        """What the member's own phone played that their microphone may have heard, as ``around``;
+        None where it played nothing."""
+        microphone, frames = self._microphones.get(member), self._loudspeakers.get(member)
+        if microphone is None or not microphone.clock or not frames:
+            return None
+        return Surroundings(
+            np.array(microphone.clock), [list(frames)], [], start - LATE_SECONDS,
+            end + EARLY_SECONDS,
+        )  # fmt: skip
+
+    def played_since(self, member: str, seconds: float) -> set[tuple[str, str]]:
+        """Utterance and language of the translations that the phone played of late."""
+        since = self._clock() - seconds
+        frames = self._loudspeakers.get(member, ())
+        return {frame.source for frame in frames if frame.time >= since}
 
     def around(self, member: str, start: float, end: float, speaker: str) -> Surroundings | None:
         """What may have reached the member's microphone between ``start`` and ``end`` on its

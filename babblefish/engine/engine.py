@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
 
+T = TypeVar("T")
 _DRAFT_TIMEOUT_S = 60.0
 """a partial caption has the cores only while nothing else wants them"""
 _PITCH_SECONDS = 5.0
@@ -273,8 +274,12 @@ class Engine:
     async def pitch(self, audio: np.ndarray) -> Pitch | None:
         """How high 16 kHz speech is spoken; None where too little of it is voiced."""
         some = audio[: int(_PITCH_SECONDS * SPEECH_RATE)]
+        return await self.calculate(measure, some, SPEECH_RATE)
+
+    async def calculate(self, work: Callable[..., T], *arguments: Any) -> T:
+        """``work(*arguments)`` on the engine's own thread: for arithmetic of some milliseconds."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._arithmetic, measure, some, SPEECH_RATE)
+        return await loop.run_in_executor(self._arithmetic, work, *arguments)
 
     async def embed(self, audio: np.ndarray, priority: Priority = Priority.NOW) -> np.ndarray:
         """Voiceprint of 16 kHz speech, (dimension,) float32. Raises SpeakerError, WorkerError."""
