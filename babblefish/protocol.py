@@ -57,6 +57,8 @@ class Utterance:
     """True: ``language`` is an order, not a prior for identification"""
     glossary: tuple[str, ...] = ()
     """names and terms that may be said, spelt as they are to be written"""
+    among: tuple[str, ...] = ()
+    """the only languages that may be spoken; empty: any"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ class Person:
     connected: bool
     may_speak: bool = True
     """False: the host lets only presenters be heard, and this is none"""
+    also: str | None = None
+    """language of a second person at the same phone, each of whom hears the other in their own:
+    the first one's is ``hears``; None: nobody shares it"""
+    also_color: int = 0
+    """the second person's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +292,8 @@ class Configure:
     speaks: str | None = None
     """ISO 639-1, or "auto" """
     hears: str | None = None
+    also: str | None = None
+    """language of a second person at this phone, "": there is none"""
 
 
 @dataclass(frozen=True, slots=True)

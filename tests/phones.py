@@ -57,11 +57,11 @@ def tone(hertz: float, seconds: float, level: float = 0.3) -> np.ndarray:
 
 
 def join(
-    room: Room, name: str, hears: str, speaks: str = "same", microphone: bool = True
+    room: Room, name: str, hears: str, speaks: str = "same", microphone: bool = True, also: str = ""
 ) -> Member:
-    """speaks: "same": the language that they want to hear."""
+    """speaks: "same": the language that they want to hear. also: see ``Room.join``."""
     speaks = hears if speaks == "same" else speaks
-    return room.join(name=name, speaks=speaks, hears=hears, microphone=microphone)
+    return room.join(name=name, speaks=speaks, hears=hears, microphone=microphone, also=also)
 
 
 class Phone:
