@@ -154,7 +154,7 @@ class TwoTier:
         if samples is None or speed is None:
             return None
         if speed > 1.0:
-            samples = await self._engine.compute(faster, samples, speed)
+            samples = await self._engine.calculate(faster, samples, speed)
         return self._speaking.cloned(number, samples, replaces)
 
     # --- first the neutral voice, then the own one ------------------------------------------------
