@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
+from babblefish.engine import two_tier
+from babblefish.engine.cloning import Cloning
 from babblefish.engine.engine import Engine
-from babblefish.engine.two_tier import Cloning
 from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
 from babblefish.storage.records import Retention, StoredRoom
@@ -23,6 +24,7 @@ from rooms import presets
 from rooms.collection import Collection
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
+from rooms.laptops import Laptops
 from rooms.member import Member
 from rooms.own_voices import OwnVoices
 from rooms.people import People
@@ -38,9 +40,9 @@ class Hub:
     def __init__(
         self, settings: Settings, engine: Engine, storage: Storage | None = None,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
-        cloning: Cloning | None = None,
+        cloning: two_tier.Cloning | None = None,
     ) -> None:  # fmt: skip
-        """cloning: the laptops that speak in people's own voices; None: there can be none.
+        """cloning: who speaks in people's own voices; None: the laptops, ``self.cloning``.
         storage: started and closed with the hub; None: nothing outlives the process.
         wall: Unix time, by which links and transcripts end."""
         self.rooms: dict[str, Room] = {}
@@ -50,8 +52,12 @@ class Hub:
         self.profiles = Profiles(self, engine)
         self.enrolments = Enrolments(self, engine)
         self.collection = Collection(self.people, engine)
-        self.own_voices = OwnVoices(self.people, self.collection, engine, cloning)
+        self.cloning = Cloning()
+        self.own_voices = OwnVoices(
+            self.people, self.collection, engine, self.cloning if cloning is None else cloning
+        )
         self.secret = ServerSecret() if storage is None else _secret(settings)
+        self.laptops = Laptops(self.secret, self.cloning, storage, lambda: self.people.known)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
         self._keeper: RoomKeeper | None = None
@@ -62,6 +68,7 @@ class Hub:
         """With a storage, opens the rooms again that were open when the server stopped."""
         if self._keeper is not None:
             await self._keeper.start()
+        await self.laptops.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="hub sweeper")
 
     async def close(self) -> None:
@@ -77,6 +84,7 @@ class Hub:
             for code in list(self.rooms):
                 await self.close_room(code)
             await self.own_voices.close()
+            await self._let_laptops_go()
             await self.collection.close()
             await self.profiles.close()
             return
@@ -85,9 +93,14 @@ class Hub:
             await room.suspend()
         self.rooms.clear()
         await self.own_voices.close()
+        await self._let_laptops_go()
         await self.collection.close()
         await self.profiles.close()
         await self.storage.close()
+
+    async def _let_laptops_go(self) -> None:
+        await self.laptops.close()
+        await self.cloning.close()
 
     async def refresh_people(self) -> None:
         """Read the known people anew; the engine has to be ready."""

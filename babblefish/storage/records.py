@@ -224,6 +224,28 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLaptop:
+    """A paired laptop that speaks in people's own voices. Its secret is kept nowhere."""
+
+    id: str
+    """random; a laptop that is paired anew gets another one"""
+    name: str
+    urls: tuple[str, ...]
+    """at which it may be called, best first"""
+    certificate: str
+    """PEM, which the server pins"""
+    paired: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaptopDebt:
+    """A laptop has to forget somebody's voice, and has not said yet that it did."""
+
+    laptop: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
 class StorageHealth:
     """For the admin's screen."""
 
