@@ -170,8 +170,9 @@ class Conversation:
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
-        if active and self.own_voices is not None:
-            self.own_voices.expect(self.owner(member))
+        voices, there = self.own_voices, self._room.members.values()
+        if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
+            voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
