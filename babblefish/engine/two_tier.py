@@ -155,14 +155,9 @@ class TwoTier:
         samples, speed = stream.get(number), self._speaking.pace()
         if samples is None or speed is None:
             return None
-<<<<<<< HEAD
         behind = self._own.listeners(self._speaking.language).behind
         if speed > 1.0 and behind > _HURRY_S:  # else much is there only because it came quickly
-            samples = await self._engine.compute(faster, samples, speed)
-=======
-        if speed > 1.0:
             samples = await self._engine.calculate(faster, samples, speed)
->>>>>>> main
         return self._speaking.cloned(number, samples, replaces)
 
     # --- first the neutral voice, then the own one ------------------------------------------------
