@@ -128,7 +128,7 @@ class Conversation:
 
     def own_voice(self, utterance: Utterance, saying: Saying) -> Occasion | None:
         member, voices = self._room.members.get(utterance.member), self.own_voices
-        if member is None or voices is None or voices.cloning is None or not voices.anybody:
+        if member is None or voices is None or not voices.anybody:
             return None
         if self._strategy() is None:
             return None
@@ -197,8 +197,9 @@ class Conversation:
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
-        if active and self.own_voices is not None:
-            self.own_voices.expect(self.owner(member))
+        voices, there = self.own_voices, self._room.members.values()
+        if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
+            voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
