@@ -114,7 +114,7 @@ class Conversation:
 
     def own_voice(self, utterance: Utterance, saying: Saying) -> Occasion | None:
         member, voices = self._room.members.get(utterance.member), self.own_voices
-        if member is None or voices is None or voices.cloning is None or not voices.anybody:
+        if member is None or voices is None or not voices.anybody:
             return None
         if self._strategy() is None:
             return None
