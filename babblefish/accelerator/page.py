@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import secrets
 import time
 from collections.abc import Callable
@@ -43,6 +44,11 @@ _LONGEST_S, _SHORTEST_S = 30.0, 1.0
 _LOOK_S = 1.0
 _TRY_S = 300.0
 """a sentence takes no longer, even without a GPU"""
+_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+GRADIO_6 = int(gr.__version__.partition(".")[0]) >= 6
+"""F5-TTS wants it, the room server Gradio 5: the theme is told elsewhere, and the page evaluates
+templates of its own"""
 _QUIETLY: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 _TOP = '<header class="bl-top"><h1>BabbleFish <span>laptop</span></h1></header>'
 
@@ -59,10 +65,19 @@ class Trial:
     language: str
 
 
+def theme() -> gr.themes.Base:
+    """System fonts only: nothing is fetched. Its colours are in page.css."""
+    return gr.themes.Base(
+        primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO, radius_size="lg"
+    )
+
+
 def build(reception: Reception, connection: Callable[[], Connection]) -> gr.Blocks:
+    early: dict[str, Any] = {} if GRADIO_6 else {"theme": theme()}
     with gr.Blocks(
-        title="BabbleFish laptop", analytics_enabled=False, fill_width=True, delete_cache=(60, 600)
-    ) as page:
+        title="BabbleFish laptop", analytics_enabled=False, fill_width=True,
+        delete_cache=(60, 600), **early,
+    ) as page:  # fmt: skip
         gr.HTML(_TOP, padding=False)
         with gr.Row(elem_classes="bl-columns"):
             with gr.Column(min_width=300):
@@ -215,7 +230,9 @@ def _choices(codes: list[str]) -> list[tuple[str, str]]:
 def mount(app: FastAPI, page: gr.Blocks) -> None:
     """Serve ``page`` below ``PATH``, without its API, monitoring or error details."""
     page.queue(api_open=False, default_concurrency_limit=None, max_size=50)
-    gr.mount_gradio_app(
-        app, page, path=PATH, allowed_paths=[], max_file_size=MOST_BYTES, show_error=False,
-        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
-    )  # fmt: skip
+    late: dict[str, Any] = {"theme": theme()} if GRADIO_6 else {}
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports the path
+        gr.mount_gradio_app(
+            app, page, path=PATH, allowed_paths=[], max_file_size=MOST_BYTES, show_error=False,
+            ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, **late,
+        )  # fmt: skip
