@@ -103,6 +103,10 @@ def test_it_tells_how_the_laptop_does(page, served):
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         page.screenshot(path=SHOTS / f"laptop_{served.gradio}_{name}.png", full_page=True)
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    expect(page.get_by_text("Connected. Cloning ready")).to_be_visible(timeout=30_000)
+    page.screenshot(path=SHOTS / f"laptop_{served.gradio}_dark.png", full_page=True)
 
 
 def choose(page: Page, label: str, name: str) -> None:

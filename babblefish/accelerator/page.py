@@ -49,6 +49,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 GRADIO_6 = int(gr.__version__.partition(".")[0]) >= 6
 """F5-TTS wants it, the room server Gradio 5: the theme is told elsewhere, and the page evaluates
 templates of its own"""
+_NO_SHARING: dict[str, Any] = {"buttons": []} if GRADIO_6 else {"show_share_button": False}
 _QUIETLY: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 _TOP = '<header class="bl-top"><h1>BabbleFish <span>laptop</span></h1></header>'
 
@@ -110,7 +111,7 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
         "agrees to it, without noise.</p></section>",
         padding=False,
     )
-    clip = gr.Audio(label="Clip", type="filepath", sources=["upload", "microphone"])
+    clip = gr.Audio(label="Clip", type="filepath", sources=["upload", "microphone"], **_NO_SHARING)
     text = gr.Textbox(label="What is said in the clip, word for word", max_length=MOST_TEXT)
     clip_language = gr.Dropdown([], label="Language of the clip")
     sentence = gr.Textbox(label="What it should say", lines=2, max_length=MOST_TEXT)
@@ -136,10 +137,8 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
             late = f"It took more than {_TRY_S:.0f} seconds. Try a shorter sentence."
             return views.problem_card(late), gr.update(interactive=True)
 
-    def forgotten(path: str | None) -> tuple[None, None, str]:
-        if path:
-            _delete(path)
-        return None, None, ""
+    def cleared() -> tuple[None, str]:
+        return None, ""  # and ``changed`` deletes the file, once nothing plays it any more
 
     def begun() -> tuple[str, Any]:
         return '<p class="bl-muted">Speaking…</p>', gr.update(interactive=False)
@@ -148,7 +147,7 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
     pressed = speak.click(begun, None, [heard, speak], **_QUIETLY)
     inputs = [clip, text, clip_language, sentence, language]
     pressed.then(tried, inputs, [heard, speak], **_QUIETLY)
-    forget.click(forgotten, kept, [clip, kept, heard], **_QUIETLY)
+    forget.click(cleared, None, [clip, heard], **_QUIETLY)
     return [clip_language, language]
 
 
