@@ -68,9 +68,14 @@ class Trial:
 
 def theme() -> gr.themes.Base:
     """System fonts only: nothing is fetched. Its colours are in page.css."""
-    return gr.themes.Base(
+    base = gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO, radius_size="lg"
     )
+    return base.set(
+        input_border_color="#75868f", input_border_color_dark="#7d929c", input_border_width="1px",
+        block_background_fill_dark="#162127", input_background_fill_dark="#0d1519",
+        block_border_color_dark="#2b3b43", block_label_background_fill_dark="#162127",
+    )  # fmt: skip
 
 
 def build(reception: Reception, connection: Callable[[], Connection]) -> gr.Blocks:
