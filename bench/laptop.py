@@ -61,19 +61,21 @@ class Behaviour:
     """the secret, whatever it is"""
     languages = ("en", "fr")
     most_voices = 16
-    swallow_voices = False
-    """confirm voices, and lose them"""
+    """0: confirm voices, and lose them"""
 
 
 class Laptop:
     def __init__(self, secret: str) -> None:
         self.secret = secret
+        self.begin()
+        self._work = asyncio.Lock()
+        self._waiting = 0
+
+    def begin(self) -> None:
         self.behaviour = Behaviour()
         self.voices: dict[str, str] = {}
         self.asked: list[str] = []
         self.done = self.cancelled = self.uploads = 0
-        self._work = asyncio.Lock()
-        self._waiting = 0
 
     def health(self) -> wire.Health:
         b = self.behaviour
@@ -88,10 +90,9 @@ class Laptop:
         wire.decode_audio(message.clip)
         if message.digest != wire.digest_of(message.clip, message.text, message.sample_rate):
             return wire.Failed(code="bad_reference", request_id=message.speaker_id)
-        if not self.behaviour.swallow_voices:
-            self.voices[message.speaker_id] = message.digest
-            while len(self.voices) > self.behaviour.most_voices:
-                del self.voices[next(iter(self.voices))]
+        self.voices[message.speaker_id] = message.digest
+        while len(self.voices) > self.behaviour.most_voices:
+            del self.voices[next(iter(self.voices))]
         return wire.VoiceStored(speaker_id=message.speaker_id, digest=message.digest)
 
     def delete_voice(self, speaker: str) -> wire.VoiceDeleted:
@@ -101,7 +102,6 @@ class Laptop:
     async def answer(self, request: wire.Synthesize) -> AsyncIterator[str]:
         """Lines of JSON, or what is none."""
         self.asked.append(request.request_id)
-        over = False
         self._waiting += 1
         try:
             if self.voices.get(request.speaker_id) != request.reference:
@@ -120,11 +120,12 @@ class Laptop:
                     line = self._line(request, number, text, number == len(texts) - 1, here)
                     async for piece in self._sent(line, here):
                         yield piece
-            over = True
+            self.done += 1
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
         finally:
             self._waiting -= 1
-            self.done += over
-            self.cancelled += not over
 
     def _line(
         self, request: wire.Synthesize, number: int, text: str, last: bool, fault: str
@@ -249,7 +250,10 @@ class Service:
         return StreamingResponse(self._laptop.answer(message), media_type="application/x-ndjson")
 
     async def _behaviour(self, request: Request) -> Response:
-        for name, value in (await request.json()).items():
+        changes = await request.json()
+        if changes.pop("anew", False):  # as if just started, but quicker
+            self._laptop.begin()
+        for name, value in changes.items():
             setattr(self._laptop.behaviour, name, value)
         return JSONResponse({})
 

@@ -74,9 +74,7 @@ class LaptopProcess:
         self.url = f"https://127.0.0.1:{self.port}"
         self._options = ["--dial", dial, "--server-certificate", server_certificate] * bool(dial)
         self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.AsyncClient(
-            base_url=self.url, verify=pinned(self._certificate.read_text()), trust_env=False
-        )
+        self._trust = pinned(self._certificate.read_text())
 
     def laptop(self, **changed: Any) -> Laptop:
         """As the server would know it."""
@@ -88,7 +86,8 @@ class LaptopProcess:
 
     async def start(self) -> None:
         """Returns when it answers."""
-        self.spawn()
+        if not self.is_running:
+            self.spawn()
         while not await self.answers():
             await asyncio.sleep(0.02)
 
@@ -102,15 +101,23 @@ class LaptopProcess:
 
     async def answers(self) -> bool:
         try:
-            return (await self._http.get("/seen")).status_code == 200
+            await self.seen()
         except httpx.TransportError:
             return False
+        return True
 
     async def behave(self, **behaviour: Any) -> None:
-        (await self._http.post("/behaviour", json=behaviour)).raise_for_status()
+        """See ``laptop.Behaviour``. anew: first as if it had just been started."""
+        await self._ask("POST", "/behaviour", behaviour)
 
     async def seen(self) -> dict[str, Any]:
-        return (await self._http.get("/seen")).json()
+        """asked, done, cancelled, uploads: numbers; voices: speaker → digest."""
+        return await self._ask("GET", "/seen")
+
+    async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        async with httpx.AsyncClient(verify=self._trust, trust_env=False) as http:
+            answer = await http.request(method, self.url + path, json=body)
+            return answer.raise_for_status().json()
 
     def kill(self) -> None:
         """As pulling the plug of its process."""
@@ -126,10 +133,6 @@ class LaptopProcess:
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
-
-    async def close(self) -> None:
-        self.kill()
-        await self._http.aclose()
 
     def _signal(self, number: int) -> None:
         if self.is_running:

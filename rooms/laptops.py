@@ -107,7 +107,7 @@ class Laptops:
         id_, dot, secret = credential.partition(".")
         if not dot or not self._secret.verify(_PURPOSE, id_, secret):
             return None
-        if not self._loaded:
+        if id_ not in self._laptops and not self._loaded:
             raise StorageError("starting", "The server has not read its laptops yet. Try again.")
         return self._laptops.get(id_)
 
@@ -129,11 +129,11 @@ class Laptops:
             secrets.token_hex(8), self._free_name(_readable(name)), tuple(urls), certificate,
             self._wall(),
         )  # fmt: skip
-        for debt in [debt for debt in self._debts if debt.laptop in same]:
-            del self._debts[debt]
-            self._debts[LaptopDebt(stored.id, debt.speaker)] = None
         self._add(stored)
-        self._collect(debt.speaker for debt in self._debts if debt.laptop == stored.id)
+        owed = [debt for debt in self._debts if debt.laptop in same]
+        self._owe(LaptopDebt(stored.id, debt.speaker) for debt in owed)
+        for debt in owed:
+            del self._debts[debt]
         await self._wait(self._change(lambda storage: storage.add_laptop(stored, same)))
         return self._laptops[stored.id]
 
@@ -166,11 +166,13 @@ class Laptops:
         if self._storage is not None and (self._laptops or not self._loaded):
             self._debts |= dict.fromkeys(LaptopDebt(laptop, speaker) for laptop in self._laptops)
             self._change(lambda storage: storage.owe_forgetting([speaker]))
-        self._collect([speaker])
+        self._cloning.forget(speaker)
 
-    def _collect(self, speakers: Iterable[str]) -> None:
-        for speaker in dict.fromkeys(speakers):
-            self._cloning.forget(speaker)
+    def _owe(self, debts: Iterable[LaptopDebt]) -> None:
+        """These are on the disk already."""
+        for debt in debts:
+            self._debts[debt] = None
+            self._cloning.owe(debt.laptop, [debt.speaker])
 
     def _settle(self) -> None:
         """Cross off what laptops have said that they forgot."""
@@ -227,14 +229,13 @@ class Laptops:
     async def _keep(self, storage: Storage) -> None:
         while True:
             self._due.clear()
-            pause = _LOOK_S if self._debts else None
             try:
                 await self._load(storage)
                 self._settle()
                 while self._changes:
                     await self._save(storage, self._changes[0])
                     self._changes.popleft().tried.set()
-                self.problem = ""
+                self.problem, pause = "", _LOOK_S if self._debts else None
             except StorageError as error:
                 if self.problem != error.message:
                     log.warning("Laptops are not kept: %s", error.message)
@@ -260,27 +261,23 @@ class Laptops:
             return
         stored, debts = await storage.laptops(), await storage.laptop_debts()
         self._loaded = True
-        new = {laptop.certificate for laptop in self.all if laptop.certificate}
+        anew = {laptop.certificate: laptop.id for laptop in self.all if laptop.certificate}
+        now: dict[str, str] = {}
         for laptop in stored:
-            if laptop.certificate in new:  # paired anew while nothing could be read
-                self._change(partial(_forget_laptop, laptop.id))
+            now[laptop.id] = anew.get(laptop.certificate, laptop.id)
+            if laptop.certificate in anew:  # paired anew while nothing could be read
+                self._change(partial(_take_over, now[laptop.id], laptop.id))
             else:
                 self._add(laptop)
-        speakers = list(dict.fromkeys(debt.speaker for debt in debts))
-        self._debts |= dict.fromkeys(
-            LaptopDebt(id_, who) for id_ in self._laptops for who in speakers
-        )
-        if new and speakers:
-            self._change(lambda storage: storage.owe_forgetting(speakers))
-        self._collect(speakers)
+        self._owe(LaptopDebt(now[debt.laptop], debt.speaker) for debt in debts)
 
 
 async def _nothing(storage: Storage) -> None:
     pass
 
 
-async def _forget_laptop(laptop: str, storage: Storage) -> None:
-    await storage.delete_laptop(laptop, "server")
+async def _take_over(laptop: str, before: str, storage: Storage) -> None:
+    await storage.replace_laptop(laptop, before)
 
 
 def _readable(name: str) -> str:

@@ -168,11 +168,27 @@ def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: Op
     assert not [e for e in dan.member.events if isinstance(e, Microphone) and e.on]
 
 
+def test_a_microphone_request_that_the_browser_loses_is_made_again(phone: OpenPhone) -> None:
+    dan = phone()
+    dan.page.add_init_script(
+        """
+        const media = navigator.mediaDevices;
+        const open = media.getUserMedia.bind(media);
+        window.asked = 0;
+        const lost = new Promise(() => {});
+        media.getUserMedia = (wish) => ((window.asked += 1) === 1 ? lost : open(wish));
+        """
+    )
+    dan.join()
+    dan.until_heard()
+    assert dan.page.evaluate("() => window.asked") == 2
+
+
 def test_joining_while_the_microphone_opens_waits_for_it(phone: OpenPhone) -> None:
     dan = phone()
     slow_microphone(dan)
     dan.join()
-    dan.page.wait_for_function("() => window.tracks.length > 1")
+    assert dan.page.evaluate("() => window.tracks.length") == 1, "asked for once"
     assert dan.member.microphone
     dan.until_heard()
     live = "() => window.tracks.filter((track) => track.readyState === 'live').length"

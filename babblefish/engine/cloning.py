@@ -72,7 +72,9 @@ class Cloning:
         to know whether that was done."""
         link = self._links.pop(laptop_id, None)
         if link is None:
-            return asyncio.sleep(0, False)
+            nothing: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            nothing.set_result(False)
+            return nothing
         link.voices.owe(speakers)
         return self._let_go(link, clear=True)
 
@@ -124,6 +126,13 @@ class Cloning:
         for link in self._links.values():
             link.voices.forget(speaker)
         self._settle()
+
+    def owe(self, laptop_id: str, speakers: Iterable[str]) -> None:
+        """This laptop has yet to delete these voices, as was decided before this process."""
+        link = self._links.get(laptop_id)
+        if link is not None:
+            link.voices.owe(speakers)
+            link.settle()
 
     def _settle(self) -> None:
         for link in self._links.values():

@@ -12,7 +12,8 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import httpx
 import structlog
@@ -43,6 +44,10 @@ POLL_S = 3.0
 _FRESH_S = 2 * POLL_S + 4.0
 """a laptop that last answered longer ago is not asked"""
 _SOONEST_POLL_S = 0.2
+_OWN_SHARE = 0.2
+"""of a request's time was its own, at least, however much the laptop seemed to have to do"""
+_SERVICE_SHARE = 0.5
+"""of the newest measurement"""
 _END_S = 1.0
 """after the last clause, for the end of the answer: the connection can then be used again"""
 _NOT_ITS_FAULT = {
@@ -58,6 +63,17 @@ _MESSAGES: dict[LaptopCondition, str] = {
     "away": "Not reachable; everybody is heard in the neutral voice until it is back.",
     "refused": "It refuses this server. Remove it here and pair it again.",
 }
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request to a laptop, from the moment it is decided."""
+
+    made: str
+    begun: float
+    waited: float
+    """seconds that the laptop was expected to be busy with others first"""
+    outcome: Literal["spoken", "failed", "given_up"] = "given_up"
 
 
 class LaptopLink:
@@ -81,11 +97,10 @@ class LaptopLink:
         self._tasks: list[asyncio.Task[None]] = []
         self._settling: asyncio.Task[None] | None = None
         self._unsettled = False
-        self._running: dict[str, float] = {}
-        """our requests, and when each was made"""
+        self._running: dict[str, Asked] = {}
         self._figures = LaptopFigures()
         self.last_asked = 0.0
-        self._last_service_s = 1.0
+        self._service_s = 1.0
         """a whole request, of late"""
 
     # --- life -----------------------------------------------------------------------------------
@@ -145,6 +160,11 @@ class LaptopLink:
         upload = self.voices.cost(reference) if reference else 0.0
         return self._wait() + upload + self.pace.usual(seconds, self.health)
 
+    def measured(self, seconds: float, reference: CloneReference) -> float:
+        """The same going by those requests that were answered."""
+        upload = self.voices.cost(reference)
+        return self._wait() + upload + self.pace.measured(seconds, self.health)
+
     def late_after(self, seconds: float, reference: CloneReference) -> float:
         """Seconds after which a first clause asked for now would be unusually late."""
         upload = 2 * self.voices.cost(reference)
@@ -155,8 +175,8 @@ class LaptopLink:
         if self.health is None:
             return 0.0
         since = time.monotonic() - self._answered_at
-        newer = sum(begun > self._answered_at for begun in self._running.values())
-        return max(0.0, self.health.expected_wait_s - since) + newer * self._last_service_s
+        newer = sum(asked.begun > self._answered_at for asked in self._running.values())
+        return max(0.0, self.health.expected_wait_s - since) + newer * self._service_s
 
     def state(self) -> LaptopState:
         condition = self._condition
@@ -246,39 +266,47 @@ class LaptopLink:
 
     # --- asking it to speak -----------------------------------------------------------------------
 
+    def ask(self) -> Asked:
+        """Count on a request from now on. ``speak`` it, and in any case say when it is ``over``."""
+        self.breaker.begin()
+        self.last_asked = time.monotonic()
+        asked = Asked(uuid.uuid4().hex, self.last_asked, self._wait())
+        self._running[asked.made] = asked
+        return asked
+
+    def over(self, asked: Asked) -> None:
+        del self._running[asked.made]
+        was = self._figures
+        counted = {asked.outcome: getattr(was, asked.outcome) + 1}
+        self._figures = replace(was, asked=was.asked + 1, **counted)
+        if asked.outcome == "given_up":
+            self.breaker.gave_up()
+
     async def speak(
-        self, request: CloneRequest, patience: float
+        self, asked: Asked, request: CloneRequest, patience: float
     ) -> AsyncGenerator[ClonedClause, None]:
         """The clauses, checked, as they come. Closing the iterator gives the request up.
 
         patience: seconds from now for the first clause, which the laptop is told; whoever asks
         keeps to it. Raises CloningError.
         """
-        made = uuid.uuid4().hex
-        self.breaker.begin()
-        waited, self.last_asked = self._wait(), time.monotonic()
-        self._running[made] = self.last_asked
-        outcome = "given_up"
         try:
-            async with aclosing(self._with_voice(made, request, patience, waited)) as spoken:
+            async with aclosing(self._with_voice(asked, request, patience)) as spoken:
                 async for clause in spoken:
                     if clause.last:
-                        outcome = "spoken"
-                        self._done(time.monotonic() - self._running[made] - waited)
+                        self._done(asked)
                     yield clause
         except CloningError as error:
-            outcome = "failed"
+            asked.outcome = "failed"
             self._failed(error)
             raise
-        finally:
-            del self._running[made]
-            self._count(outcome)
-            if outcome == "given_up":
-                self.breaker.gave_up()
 
-    def _done(self, took: float) -> None:
+    def _done(self, asked: Asked) -> None:
+        asked.outcome = "spoken"
         self.breaker.succeeded()
-        self._last_service_s = max(0.0, took)
+        took = time.monotonic() - asked.begun
+        own = max(took - asked.waited, _OWN_SHARE * took)
+        self._service_s += _SERVICE_SHARE * (own - self._service_s)
 
     def too_late(self, seconds: float, waited: float | None = None) -> None:
         """A request was given up, since its first clause of ``seconds`` was not there after
@@ -289,14 +317,16 @@ class LaptopLink:
         self._wake.set()
 
     async def _with_voice(
-        self, made: str, request: CloneRequest, patience: float, waited: float
+        self, asked: Asked, request: CloneRequest, patience: float
     ) -> AsyncGenerator[ClonedClause, None]:
         until = time.monotonic() + patience
         for attempt in (1, 2):
             await self.voices.ensure(request.reference)
-            message = _message(made, request, max(0.0, until - time.monotonic()))
+            message = _message(asked.made, request, max(0.0, until - time.monotonic()))
             try:
-                async with aclosing(self._clauses(message, request.clauses, waited)) as spoken:
+                async with aclosing(
+                    self._clauses(message, request.clauses, asked.waited)
+                ) as spoken:
                     async for clause in spoken:
                         yield clause
                 return
@@ -320,7 +350,7 @@ class LaptopLink:
                 took = time.monotonic() - begun
                 if number == 0:
                     seconds = clauses.seconds(texts[0])
-                    own = max(took - waited, 0.1 * took)
+                    own = max(took - waited, _OWN_SHARE * took)
                     self.pace.learn(seconds, own, max(0.0, took - answer.latency_ms / 1000))
                 yield ClonedClause(
                     number, texts[number], samples, answer.last, self.laptop.id, took
@@ -343,13 +373,6 @@ class LaptopLink:
             self.voices.lost()
         if error.code in _ASK_HOW_IT_IS:
             self._wake.set()
-
-    def _count(self, outcome: str) -> None:
-        figures = self._figures
-        self._figures = replace(
-            figures, asked=figures.asked + 1,
-            **{outcome: getattr(figures, outcome) + 1},
-        )  # fmt: skip
 
 
 def _message(made: str, request: CloneRequest, patience: float) -> wire.Synthesize:

@@ -30,39 +30,44 @@ class Pace:
         self._clock = clock
         self._mean: float | None = None
         self._deviation = 0.0
-        self._doubted_at: float | None = None
+        self._doubt = 0.0
+        """what was waited in vain, of late; like the mean, for each second and what is fixed"""
+        self._doubted_at = 0.0
         self.transfer_s: float | None = None
 
     def usual(self, seconds: float, health: Health | None) -> float:
         """From being asked to the first clause, when it has nothing else to do."""
-        at = self._doubted_at
-        if self._mean is None or (at is not None and self._clock() - at > _DOUBTED_S):
+        doubted = self._clock() - self._doubted_at < _DOUBTED_S
+        doubt = self._doubt * (_FIXED_S + seconds) if doubted else 0.0
+        return max(self.measured(seconds, health), doubt)
+
+    def measured(self, seconds: float, health: Health | None) -> float:
+        """The same for those requests that were answered."""
+        if self._mean is None:
             return _reported(seconds, health)
         return self._mean * (_FIXED_S + seconds)
 
     def late_after(self, seconds: float, health: Health | None) -> float:
         """It usually has answered by then."""
-        usual = self.usual(seconds, health)
-        spread = usual / 2 if self._mean is None else self._deviation * (_FIXED_S + seconds)
-        return usual + max(_LATE_AT_LEAST_S, _LATE_DEVIATIONS * spread)
+        measured = self.measured(seconds, health)
+        spread = measured / 2 if self._mean is None else self._deviation * (_FIXED_S + seconds)
+        return measured + max(_LATE_AT_LEAST_S, _LATE_DEVIATIONS * spread)
 
     def learn(self, seconds: float, took: float, transfer: float) -> None:
         """took: without waiting for others. transfer: what of it passed on the way."""
         unit = max(0.0, took) / (_FIXED_S + seconds)
-        if self._mean is None or self._doubted_at is not None:
+        if self._mean is None:
             self._mean, self._deviation = unit, unit / 2
         else:
             self._deviation += _DEVIATION_SHARE * (abs(unit - self._mean) - self._deviation)
             self._mean += _SHARE * (unit - self._mean)
-        self._doubted_at = None
+        self._doubt = 0.0
         was = self.transfer_s
         self.transfer_s = transfer if was is None else was + _SHARE * (transfer - was)
 
     def doubt(self, seconds: float, waited: float) -> None:
         """Nobody waited longer than ``waited``, and the first clause had not come."""
-        unit = waited / (_FIXED_S + seconds)
-        if self._mean is None or unit > self._mean:
-            self._mean, self._doubted_at = unit, self._clock()
+        self._doubt, self._doubted_at = waited / (_FIXED_S + seconds), self._clock()
 
     @property
     def first_clause_s(self) -> float | None:

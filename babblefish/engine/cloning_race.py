@@ -22,6 +22,8 @@ _PAUSE_S = 0.15
 """between two clauses, and nobody hears that the second one was not there yet"""
 _HAND_OVER_S = 0.25
 """a clause gets at least this long, whatever whoever listens has waited for meanwhile"""
+_AGAIN_S = 0.1
+"""a laptop is late and no other has time: look again after this"""
 _AHEAD = 2
 """clauses kept for a listener; then the laptop is slowed down"""
 
@@ -35,8 +37,10 @@ class _Attempt:
     def __init__(self, link: LaptopLink, request: CloneRequest, patience: float) -> None:
         self.link = link
         self.begun = time.monotonic()
-        late_after = link.late_after(clauses.seconds(request.clauses[0]), request.reference)
-        self.late_at = self.begun + late_after
+        seconds, reference = clauses.seconds(request.clauses[0]), request.reference
+        self.usual_at = self.begun + link.measured(seconds, reference)
+        self.late_at = self.begun + link.late_after(seconds, reference)
+        self._asked = link.ask()
         self.over = False
         loop = asyncio.get_running_loop()
         self.first: asyncio.Future[ClonedClause] = loop.create_future()
@@ -46,7 +50,7 @@ class _Attempt:
         self._task.add_done_callback(self._ended)
 
     async def _run(self, request: CloneRequest, patience: float) -> None:
-        async with aclosing(self.link.speak(request, patience)) as spoken:
+        async with aclosing(self.link.speak(self._asked, request, patience)) as spoken:
             async for clause in spoken:
                 if self.first.done():
                     await self._later.put(clause)
@@ -54,6 +58,7 @@ class _Attempt:
                     self.first.set_result(clause)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self.link.over(self._asked)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._tell(error)
 
@@ -141,16 +146,17 @@ class Race:
             if time.monotonic() >= self._until:
                 self._settle(None)
                 raise _late()
-            if done or len(running) == 1:
+            if done or (len(running) == 1 and time.monotonic() >= running[0].late_at):
                 self._ask_another(idle=not done)
             if all(attempt.over for attempt in self.attempts):
                 raise done[-1].first.exception() or _late()
 
     def _next_decision(self, running: list[_Attempt]) -> float:
         """When something happens even if no laptop answers."""
-        if len(running) > 1 or self._choose(self.request, self._asked, True) is None:
+        if len(running) > 1 or self._choose(self.request, self._asked, False) is None:
             return self._until
-        return min(self._until, running[0].late_at)
+        late = max(running[0].late_at, time.monotonic() + _AGAIN_S)
+        return min(self._until, late)
 
     @property
     def _asked(self) -> list[LaptopLink]:
@@ -171,13 +177,14 @@ class Race:
         self.attempts.append(_Attempt(link, self.request, self._until - time.monotonic()))
 
     def _settle(self, winner: _Attempt | None) -> None:
-        """Give up all others; those that are unusually late have failed."""
+        """Give up all others. Those that had the time which they usually need have failed, and
+        where another was quicker, those that are unusually late."""
         now = time.monotonic()
         for attempt in self.attempts:
             if attempt is winner or attempt.over:
                 continue
             attempt.give_up()
-            if now >= attempt.late_at:
+            if now >= (attempt.late_at if winner else attempt.usual_at):
                 attempt.link.too_late(self._seconds, now - attempt.begun)
 
 

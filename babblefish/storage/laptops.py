@@ -40,9 +40,14 @@ def add(
     )  # fmt: skip
     audit.note(connection, now, actor, "laptop_paired", laptop.id)
     for old in replaces:
-        owed = connection.scalars(select(debts.c.speaker).where(debts.c.laptop == old)).all()
-        owe(connection, now, owed, (laptop.id,))
-        connection.execute(delete(table).where(table.c.id == old))
+        replace(connection, now, laptop.id, old, actor)
+
+
+def replace(connection: Connection, now: float, laptop: str, old: str, actor: Actor) -> None:
+    """``old`` was the same laptop: what it has to forget is ``laptop``'s business now."""
+    owed = connection.scalars(select(debts.c.speaker).where(debts.c.laptop == old)).all()
+    owe(connection, now, owed, (laptop,))
+    if connection.execute(delete(table).where(table.c.id == old)).rowcount:
         audit.note(connection, now, actor, "laptop_replaced", old)
 
 

@@ -309,6 +309,14 @@ class Storage:
             )
         )  # fmt: skip
 
+    async def replace_laptop(self, laptop: str, old: str) -> None:
+        """Both are one, and ``laptop`` stays."""
+        await self._write(
+            partial(
+                laptops.replace, now=self._clock(), laptop=laptop, old=old, actor="server"
+            )
+        )  # fmt: skip
+
     async def laptops(self) -> list[StoredLaptop]:
         """The oldest first."""
         return await self._read(laptops.everything)
