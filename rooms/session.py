@@ -250,6 +250,7 @@ class Session:
 
     async def _make_draft(self, utterance: Utterance) -> None:
         foresight = self._foresight
+        utterance = (await self._audience.without_own_words(utterance)).utterance
         if not self.knows_pitch:
             await self.measure_pitch(utterance)
         voices = self._audience.targets(self.member)
@@ -297,8 +298,8 @@ class _Attempt:
         self._held: list[EngineMessage] = []
         self._is_released = False
         self._is_labelled = False
-        self._own_words: tuple[str, ...] | None = None
-        """what the phone itself said of late that is heard in it; None: not looked for yet"""
+        self._own_words: tuple[str, ...] = ()
+        """what the phone itself said all the while"""
         self._print: np.ndarray | None = None
         self._identity: Identity | None = None
         self._transcript: Transcript | None = None
@@ -321,12 +322,13 @@ class _Attempt:
     async def _run(self) -> None:
         session, audience = self._session, self._session._audience
         try:
+            cleaned = await audience.without_own_words(self.utterance)
+            self.utterance, self._own_words = cleaned.utterance, cleaned.words
             if not session.knows_pitch:  # or a man would begin with a woman's voice
                 await session.measure_pitch(self.utterance)
             targets = audience.targets(session.member)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._embed(), name="voiceprint")
-                group.create_task(self._find_own_words(), name="own words")
                 group.create_task(session.measure_pitch(self.utterance), name="pitch")
                 await session._engine.process(
                     self.utterance, targets, self._emit,
@@ -334,7 +336,7 @@ class _Attempt:
                 )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
-            self._is_labelled, self._own_words = True, self._own_words or ()
+            self._is_labelled = True
             message = "Something went wrong with this sentence. Please say it again."
             self._emit(Notice(self.utterance.id, "internal", message, "engine"))
         finally:
@@ -346,14 +348,6 @@ class _Attempt:
             async with asyncio.timeout(_VOICEPRINT_S):
                 self._print = await self._session._engine.embed(self.utterance.audio.samples)
         self._is_labelled = True
-        if self._is_released:
-            self._publish_held()
-
-    async def _find_own_words(self) -> None:
-        found: tuple[str, ...] = ()
-        with contextlib.suppress(BabbleFishError):
-            found = await self._session._audience.own_words(self.utterance)
-        self._own_words = found
         if self._is_released:
             self._publish_held()
 
@@ -370,7 +364,7 @@ class _Attempt:
             self._session.show_draft(self._transcript, [message])
 
     def _publish_held(self) -> None:
-        if not self._is_labelled or self._own_words is None:
+        if not self._is_labelled:
             return
         session = self._session
         if self._transcript and own_echo.repeats(self._transcript.text, self._own_words):
