@@ -53,7 +53,7 @@ def network(seed: int = 0, vocabulary: Path | None = None, **sizes: Any) -> Any:
     torch.manual_seed(seed)
     symbols, count = tokenizer(str(vocabulary or vocabulary_file()), "custom")
     arguments = {**SIZES, **sizes}
-    transformer = DiT(**arguments, text_num_embeds=count, mel_dim=100, attn_mask_enabled=True)
+    transformer = DiT(**arguments, text_num_embeds=count, mel_dim=100)
     for name, parameter in transformer.named_parameters():
         if not parameter.any():  # what training starts from zero
             torch.nn.init.normal_(parameter, std=0.2 if name.endswith(("gamma", "beta")) else 0.05)

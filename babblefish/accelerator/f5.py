@@ -153,7 +153,7 @@ def _load(files: CheckpointFiles, vocabulary: Vocabulary, device: str, dtype: to
                 "do not belong together.",
             )
         with torch.device("meta"):
-            network = f5_library.DiT(**arguments, mel_dim=CHANNELS, attn_mask_enabled=True)
+            network = f5_library.DiT(**arguments, mel_dim=CHANNELS)
         state = {
             name: value.to(device, torch.float32 if _is_exact(name) else dtype, copy=True)
             for name, value in _tensors(files.weights)
