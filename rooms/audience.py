@@ -5,14 +5,33 @@ An interface alone: ``rooms/room.py`` is one for people, ``babblefish/ui/files.p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
 from babblefish.engine.identification import Identity
 from babblefish.engine.pitch import Pitch
+from babblefish.engine.two_tier import OwnVoice
 from babblefish.protocol import EngineMessage, Transcript, Translation, Utterance
 from rooms.collection import Spoken
 from rooms.people import People
+
+
+class Saying(Protocol):
+    """An utterance that is being interpreted, while it is not sure yet that it is one."""
+
+    certain: asyncio.Event
+    """set when it is one: what is published is heard from then on"""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who said it, as it is shown; None while that is open."""
+        ...
+
+    async def who(self, patient: bool) -> Identity | None:
+        """The same as early as it can be known. patient: if that is not before the end, wait for
+        it; else None, where it is nobody whose voiceprint is known."""
+        ...
 
 
 class Audience(Protocol):
@@ -31,6 +50,10 @@ class Audience(Protocol):
         """The language the member declared, None when open."""
         ...
 
+    def among(self, member: str) -> tuple[str, ...]:
+        """The only languages that may be spoken there; empty: any."""
+        ...
+
     def glossary(self, member: str) -> tuple[str, ...]:
         """Names and terms that the member may say."""
         ...
@@ -39,8 +62,12 @@ class Audience(Protocol):
         """Languages wanted by the others → voice, or None for captions only."""
         ...
 
-    def heard(self, member: str, pitch: Pitch) -> None:
-        """How high the member spoke: their voices are chosen by it."""
+    def own_voice(self, utterance: Utterance, saying: Saying) -> OwnVoice | None:
+        """How it may be said in the voice of whoever said it; None: it may not."""
+        ...
+
+    def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
+        """How high somebody spoke there: their voices are chosen by it."""
         ...
 
     def pace(self, utterance: str, language: str) -> float | None:
@@ -57,6 +84,10 @@ class Audience(Protocol):
 
     def begin(self, utterance: Utterance, waited: float) -> None:
         """The utterance is over; ``waited`` seconds ago its last sound was made."""
+        ...
+
+    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
+        """What the phone's own loudspeaker said of late that is heard in the utterance."""
         ...
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from babblefish.audio import to_int16
+from babblefish.engine.identification import Identity
 from babblefish.languages import direction
 from babblefish.protocol import (
     Caption,
@@ -28,7 +29,9 @@ from babblefish.protocol import (
 )
 from rooms.archive import Archive
 from rooms.attribution import Label
+from rooms.ears import Ear
 from rooms.member import Member
+from rooms.voices_heard import HeardVoice, VoicesHeard
 
 _MAX_CAPTIONS = 4000
 """final captions kept for phones that come back"""
@@ -51,6 +54,8 @@ class TraceRow:
     outcome: str
     """"spoken", "spoken plainly" (the own voice was too late or failed), "captioned", "empty", or
     the code of what went wrong"""
+    voices: tuple[HeardVoice, ...] = ()
+    """in which it was heard, in that order; also what was heard after it was interpreted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,13 @@ class CaptionLog:
         self._entries.append(_Entry(audience, numbered, speaker))
         return numbered
 
+    def own_voice(self, utterance: str, language: str) -> None:
+        """The listeners of ``language`` hear it in the speaker's own voice."""
+        for number, entry in enumerate(self._entries):
+            if entry.audience == language and entry.caption.utterance == utterance:
+                caption = replace(entry.caption, own_voice=True)
+                self._entries[number] = replace(entry, caption=caption)
+
     def clear(self) -> None:
         """Forget what was said; numbers go on."""
         self._entries.clear()
@@ -86,13 +98,18 @@ class CaptionLog:
 
     def since(self, member: Member, after: int) -> list[Caption]:
         """What ``member`` should have read after sequence number ``after``."""
-        wanted = {member.hears, f"member:{member.id}"}
+        wanted = {f"member:{member.id}", *(ear.hears for ear in member.ears)}
+        translations = {ear.hears for ear in member.ears} if member.pair else set()
         return [
             entry.caption
             for entry in self._entries
             if entry.caption.seq > max(after, member.first_seq)
             and entry.audience in wanted
-            and (entry.caption.member != member.id or entry.audience.startswith("member:"))
+            and (
+                entry.caption.member != member.id
+                or entry.audience.startswith("member:")
+                or (entry.caption.translated and entry.audience in translations)
+            )
         ]
 
 
@@ -106,12 +123,14 @@ class Publication:
         listeners: Callable[[], Iterable[Member]],
         captions: CaptionLog,
         archive: Archive,
+        voices: VoicesHeard,
         order: float,
         waited: float,
     ) -> None:
         self._utterance, self._speaker = utterance, speaker
         self._listeners, self._captions, self._archive = listeners, captions, archive
-        self._order, self._waited = order, waited
+        self._order, self._waited, self._voices = order, waited, voices
+        voices.begin(utterance.id, waited)
         self._begun = time.perf_counter()
         self._at = time.time() - waited
         self._transcript: Transcript | None = None
@@ -119,6 +138,10 @@ class Publication:
         """whose phone it was said into"""
         self.label = Label(speaker.name, speaker.color)
         """who said it, as it is shown; before the first message, a guess"""
+        self.identity: Identity | None = None
+        """who said it, as it was settled with the transcript"""
+        self._spoken: Mapping[str, str | None] = {}
+        """as in ``open``"""
         self._opened: set[str] = set()
         """ids of listeners whose playout expects sound"""
         self._captioned: set[str] = set()
@@ -129,12 +152,16 @@ class Publication:
 
     def open(self, spoken: dict[str, str | None]) -> None:
         """Keep a place in the playout of everybody who will hear this utterance."""
+        self._spoken = spoken
         for listener in self._others():
-            audible = spoken.get(listener.hears) and listener.connected
-            if audible and listener.hears != self._speaker.speaks:
-                self._expect(listener)
+            if listener.hears != self._speaker.speaks:
+                self._expect_if_audible(listener)
 
-    def _expect(self, listener: Member) -> None:
+    def _expect_if_audible(self, listener: Ear) -> None:
+        if self._spoken.get(listener.hears) and listener.connected:
+            self._expect(listener)
+
+    def _expect(self, listener: Ear) -> None:
         self._opened.add(listener.id)
         ago = self._waited + time.perf_counter() - self._begun
         listener.playout.open(self._utterance.id, self._order, ago)
@@ -144,8 +171,10 @@ class Publication:
         to_hear = [m for m in self._others() if m.hears == language and m.id in self._opened]
         return not to_hear or any(m.playout.expects(self._utterance.id) for m in to_hear)
 
-    def _others(self) -> list[Member]:
-        return [m for m in self._listeners() if m is not self._speaker]
+    def _others(self) -> list[Ear]:
+        spoken = self._transcript.language if self._transcript else None
+        ears = (ear for member in self._listeners() for ear in member.ears)
+        return [ear for ear in ears if ear.is_told(self._speaker, spoken)]
 
     def publish(self, message: EngineMessage, label: Label) -> TraceRow | None:
         """Act on one message; the Trace, which comes last, is answered with the trace's row."""
@@ -182,6 +211,8 @@ class Publication:
         for listener in self._others():
             if listener.hears == transcript.language:
                 self._close_playout(listener)
+            elif listener.member is self._speaker:
+                self._expect_if_audible(listener)
 
     def _caption(self, language: str, text: str, quality: Quality, translated: bool) -> None:
         """A final caption for the listeners of ``language``."""
@@ -208,7 +239,7 @@ class Publication:
         return Caption(
             self._utterance.id, self._speaker.id, self.label.name,
             self.label.color, text, language, direction(language), True, 0,
-            original, spoken, direction(spoken), quality, False, synthetic, self._at,
+            original, spoken, direction(spoken), quality, False, synthetic, False, self._at,
             self.label.known,
         )  # fmt: skip
 
@@ -220,13 +251,19 @@ class Publication:
         for listener in self._others():
             if listener.hears != speech.language or not listener.connected:
                 continue
+            if speech.replaces:
+                listener.playout.replace(self._utterance.id, speech.clause, samples)
+                continue
             if listener.id not in self._opened:
                 if speech.clause:
                     continue  # came in the middle: the caption has it
                 self._expect(listener)
-            listener.playout.add(self._utterance.id, samples, speech.last)
-            voice = "neutral" if speech.plain else "closest"
-            self._archive.voiced(self._utterance.id, speech.language, voice)
+            listener.playout.add(
+                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice
+            )
+            if not speech.own_voice:  # of that, only what is heard: see ``VoicesHeard``
+                voice = "neutral" if speech.plain else "closest"
+                self._archive.voiced(self._utterance.id, speech.language, voice)
 
     def _on_notice(self, notice: Notice) -> None:
         self._problem = notice.code
@@ -252,7 +289,7 @@ class Publication:
             if listener.hears == language:
                 listener.send(caption)
 
-    def _close_playout(self, listener: Member) -> None:
+    def _close_playout(self, listener: Ear) -> None:
         if listener.id in self._opened:
             listener.playout.finish(self._utterance.id)
 
@@ -278,5 +315,5 @@ class Publication:
             self._utterance.id, self._at, self.label.text, language,
             tuple(sorted(self._captioned - {language})), self._utterance.audio.seconds,
             {"endpoint": round(self._waited * 1000, 1), **trace.stages_ms}, total,
-            self._problem or outcome,
+            self._problem or outcome, self._voices.of(self._utterance.id),
         )  # fmt: skip

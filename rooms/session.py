@@ -12,13 +12,14 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import structlog
 
 from babblefish.audio import rms
-from babblefish.engine import strain
+from babblefish.engine import own_echo, strain
 from babblefish.engine.engine import Engine
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.identification import UNHEARD, Identity
@@ -199,7 +200,7 @@ class Session:
             self._utterance, self.member, Audio(self._buffer.read(start, end), SPEECH_RATE),
             start / SPEECH_RATE, voiced_end / SPEECH_RATE,
             self._audience.spoken_language(self.member), self._language_fixed,
-            self._audience.glossary(self.member),
+            self._audience.glossary(self.member), self._audience.among(self.member),
         )  # fmt: skip
 
     def _attempt_at(self, start: int, end: int, voiced_end: int) -> _Attempt:
@@ -265,17 +266,21 @@ class Session:
 
     @property
     def knows_pitch(self) -> bool:
-        """Whether the member's voices can be chosen by it."""
-        return self._pitch_seconds >= ENOUGH_PITCH_SECONDS
+        """Whether the member's voices can be chosen by it; never of two who share a phone."""
+        return self._pitch_seconds >= ENOUGH_PITCH_SECONDS and not self._is_shared
+
+    @property
+    def _is_shared(self) -> bool:
+        return bool(self._audience.among(self.member))
 
     async def measure_pitch(self, utterance: Utterance) -> None:
         """Until it is known well. A few milliseconds."""
-        if self._pitch_seconds >= _PITCH_S:
+        if self._pitch_seconds >= _PITCH_S and not self._is_shared:
             return
         pitch = await self._engine.pitch(utterance.audio.samples)
         if pitch is not None:
             self._pitch_seconds += pitch.seconds
-            self._audience.heard(self.member, pitch)
+            self._audience.heard(self.member, utterance.id, pitch)
 
 
 class _Attempt:
@@ -292,6 +297,9 @@ class _Attempt:
         self._held: list[EngineMessage] = []
         self._is_released = False
         self._is_labelled = False
+        self.certain, self._labelled = asyncio.Event(), asyncio.Event()
+        self._own_words: tuple[str, ...] | None = None
+        """what the phone itself said of late that is heard in it; None: not looked for yet"""
         self._print: np.ndarray | None = None
         self._identity: Identity | None = None
         self._transcript: Transcript | None = None
@@ -310,6 +318,22 @@ class _Attempt:
         self._is_released = True
         self._session._audience.begin(self.utterance, waited)
         self._publish_held()
+        self.certain.set()
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._identity
+
+    async def who(self, patient: bool) -> Identity | None:
+        """See ``Saying``."""
+        await self._labelled.wait()
+        if self._identity is None:
+            seconds = self.utterance.audio.seconds
+            named = self._session._attribution.named(self._print, seconds)
+            if named is not None or not patient:
+                return named
+            await self.certain.wait()
+        return self._identity
 
     async def _run(self) -> None:
         session, audience = self._session, self._session._audience
@@ -319,17 +343,20 @@ class _Attempt:
             targets = audience.targets(session.member)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._embed(), name="voiceprint")
+                group.create_task(self._find_own_words(), name="own words")
                 group.create_task(session.measure_pitch(self.utterance), name="pitch")
                 await session._engine.process(
                     self.utterance, targets, self._emit,
                     pace=partial(audience.pace, self.utterance.id), foresight=self._foresight,
+                    own_voice=audience.own_voice(self.utterance, self),
                 )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
-            self._is_labelled = True
+            self._is_labelled, self._own_words = True, self._own_words or ()
             message = "Something went wrong with this sentence. Please say it again."
             self._emit(Notice(self.utterance.id, "internal", message, "engine"))
         finally:
+            self._labelled.set()
             session._released.discard(self)
 
     async def _embed(self) -> None:
@@ -338,6 +365,15 @@ class _Attempt:
             async with asyncio.timeout(_VOICEPRINT_S):
                 self._print = await self._session._engine.embed(self.utterance.audio.samples)
         self._is_labelled = True
+        if self._is_released:
+            self._publish_held()
+        self._labelled.set()
+
+    async def _find_own_words(self) -> None:
+        found: tuple[str, ...] = ()
+        with contextlib.suppress(BabbleFishError):
+            found = await self._session._audience.own_words(self.utterance)
+        self._own_words = found
         if self._is_released:
             self._publish_held()
 
@@ -354,9 +390,12 @@ class _Attempt:
             self._session.show_draft(self._transcript, [message])
 
     def _publish_held(self) -> None:
-        if not self._is_labelled:
+        if not self._is_labelled or self._own_words is None:
             return
         session = self._session
+        if self._transcript and own_echo.repeats(self._transcript.text, self._own_words):
+            self._publish_nothing(self._transcript)
+            return
         if self._identity is None:
             seconds = self.utterance.audio.seconds
             self._identity = session._attribution.identify(self._print, seconds)
@@ -370,3 +409,12 @@ class _Attempt:
                     Spoken(self.utterance, self._transcript, self._identity, self._print,
                            self._activity, self.forced)
                 )  # fmt: skip
+
+    def _publish_nothing(self, transcript: Transcript) -> None:
+        """The phone heard itself: as if nobody had said anything."""
+        held, self._held = self._held, []
+        for message in held:
+            if isinstance(message, Transcript):
+                message = replace(transcript, text="")
+            if isinstance(message, Transcript | Trace):
+                self._session._audience.publish(self.utterance, message, UNHEARD)

@@ -14,6 +14,7 @@ from babblefish.engine.stages import StageSpec
 from babblefish.protocol import Caption, Resume, ServerEvent
 from rooms.member import Link, Member
 from rooms.playout import FRAME, RATE
+from rooms.room import Room
 
 SPEEDUP = 4
 """test phones run this much faster than real time"""
@@ -55,11 +56,21 @@ def tone(hertz: float, seconds: float, level: float = 0.3) -> np.ndarray:
     return (level * 32767 * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
 
 
+def join(
+    room: Room, name: str, hears: str, speaks: str = "same", microphone: bool = True, also: str = ""
+) -> Member:
+    """speaks: "same": the language that they want to hear. also: see ``Room.join``."""
+    speaks = hears if speaks == "same" else speaks
+    return room.join(name=name, speaks=speaks, hears=hears, microphone=microphone, also=also)
+
+
 class Phone:
     """One connection: says what it is told, records what it hears and reads."""
 
-    def __init__(self, member: Member, after: int = 0, running: bool = True) -> None:
-        self.member = member
+    def __init__(
+        self, member: Member, after: int = 0, running: bool = True, speed: float = SPEEDUP
+    ) -> None:
+        self.member, self._speed = member, speed
         self.events: list[ServerEvent] = []
         self._heard: list[np.ndarray] = []
         self._after, self._running = after, running
@@ -91,7 +102,7 @@ class Phone:
         while True:
             self.link.hear(self._saying.pop(0) if self._saying else silence)
             self._heard.append(self.link.next_frame())
-            await asyncio.sleep(0.02 / SPEEDUP)
+            await asyncio.sleep(0.02 / self._speed)
 
     @property
     def heard(self) -> np.ndarray:

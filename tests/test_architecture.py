@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_ENVIRONMENT = {
     "babblefish.settings", "babblefish.engine.worker_process", "babblefish.engine.pipeline",
 }  # fmt: skip
-BASE = {"protocol", "accelerator_protocol", "settings", "errors", "audio", "languages"}
+BASE = {
+    "protocol", "envelope", "accelerator_protocol", "settings", "errors", "audio", "languages",
+    "network", "whole_files",
+}  # fmt: skip
 
 
 def layer(module: str) -> int | None:

@@ -67,6 +67,16 @@ STATUS = {
     "closing": 503,
     "starting": 503,
     "storage": 503,
+    "pair_code": 403,
+    "not_looking": 403,
+    "refused": 403,
+    "ticket": 404,
+    "laptop": 404,
+    "laptop_secret": 401,
+    "certificate": 422,
+    "other_version": 409,
+    "too_many_laptops": 409,
+    "too_many_waiting": 503,
 }
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
@@ -87,6 +97,8 @@ class JoinBody(Body):
     speaks: str = Field("auto", max_length=35)
     hears: str = Field(max_length=35)
     microphone: bool = True
+    also: str = Field("", max_length=35)
+    """language of a second person at the same phone, where ``RoomAnswer.two_on_a_phone``"""
     profile: str = Field("", max_length=200)
     """what a phone got when its owner enrolled; any other is ignored"""
 
@@ -126,6 +138,8 @@ class RoomAnswer(BaseModel):
     """only presenters are heard here: nobody needs a microphone to begin with"""
     detect_language: bool
     """the language of each sentence is detected, whatever people choose"""
+    two_on_a_phone: bool
+    """two people at one phone may hear each other here, each in their own language"""
 
 
 class JoinAnswer(BaseModel):
@@ -255,6 +269,7 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
             kept_days=found.kept.archive.policy.days,
             listen_only=found.settings.listen_only,
             detect_language=found.settings.detect_language,
+            two_on_a_phone=found.settings.two_on_a_phone,
             **phrasebook.lists(),
         )
 

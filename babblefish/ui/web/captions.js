@@ -16,8 +16,10 @@ export class Captions {
   take(event) {
     const known = this.byUtterance.get(event.utterance);
     if (known?.final || (event.final && event.seq <= this.trimmedSeq)) return null;
-    const entry = known ?? { voicing: this.voicings.get(event.utterance) ?? "" };
+    const entry = known ?? { voicing: "", own_voice: false, ...this.voicings.get(event.utterance) };
+    const heardInOwnVoice = entry.own_voice;
     Object.assign(entry, event);
+    entry.own_voice = Boolean(event.own_voice) || heardInOwnVoice;
     this.byUtterance.set(event.utterance, entry);
     if (event.final) this.lastSeq = Math.max(this.lastSeq, event.seq);
     if (!known || event.final) this.place(entry);
@@ -53,11 +55,13 @@ export class Captions {
     return this.list.filter((entry) => !entry.final).map((entry) => this.remove(entry));
   }
 
-  voice(utterance, state) {
+  voice(utterance, state, ownVoice = false) {
     const entry = this.byUtterance.get(utterance);
-    if (entry) entry.voicing = state;
+    const before = entry ?? this.voicings.get(utterance);
+    const now = { voicing: state, own_voice: ownVoice || Boolean(before?.own_voice) };
+    if (entry) Object.assign(entry, now);
     else {
-      this.voicings.set(utterance, state);
+      this.voicings.set(utterance, now);
       if (this.voicings.size > 50) this.voicings.delete(this.voicings.keys().next().value);
     }
     return entry ?? null;
