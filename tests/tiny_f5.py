@@ -92,10 +92,13 @@ def write_vocoder(folder: Path, seed: int = 0, **sizes: Any) -> None:
     torch.save(vocoder.state_dict(), folder / "pytorch_model.bin")
 
 
-def install(weights_dir: Path, *keys: str, **sizes: Any) -> None:
-    """Checkpoints, by their keys, and the vocoder, as if they were fetched."""
+def install(
+    weights_dir: Path, *keys: str, vocoder: dict[str, Any] | None = None, **sizes: Any
+) -> None:
+    """Checkpoints, by their keys, and the vocoder, as if they were fetched. vocoder, sizes: of the
+    networks, instead of tiny ones."""
     chosen = [checkpoints.named(key) for key in keys or ("base",)]
-    write_vocoder(weights_dir / checkpoints.VOCOS.folder)
+    write_vocoder(weights_dir / checkpoints.VOCOS.folder, **(vocoder or {}))
     for number, checkpoint in enumerate(chosen):
         old = {} if checkpoint.generation == "v1" else V0
         path = checkpoint.weights(weights_dir)

@@ -97,6 +97,7 @@ class F5Network:
         self.vocabulary = Vocabulary(files.vocabulary)
         self.device, self.precision = device, precision
         self.network = _load(files, self.vocabulary, device, DTYPES[precision])
+        self.parameters = sum(weight.numel() for weight in self.network.parameters())
         if compiled:
             for block in self.network.transformer_blocks:
                 block.compile(dynamic=True)
