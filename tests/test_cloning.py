@@ -166,6 +166,31 @@ async def test_a_deleted_voice_is_deleted_at_every_laptop_also_at_one_that_hangs
         assert (await one.seen())["uploads"] == 1, "nobody hands it over again"
 
 
+async def test_a_voice_deleted_while_it_is_handed_over_is_nowhere_afterwards(one, two):
+    async with client(one.laptop(), two.laptop()) as cloning:
+        for wait in (0.0, 0.001, 0.01, 0.03):
+            talk = asyncio.create_task(listen(cloning))
+            await asyncio.sleep(wait)
+            cloning.forget(PIERRE.speaker)
+            assert (await talk).code in ("forgotten", "")
+            cloning.prepare(PIERRE)
+            cloning.forget(PIERRE.speaker)
+            await until(lambda: not any(state.owed_deletions for state in cloning.laptops()))
+            await asyncio.sleep(0.1)
+            for process in (one, two):
+                assert (await process.seen())["voices"] == {}
+
+
+async def test_a_deleted_voice_is_not_asked_of_another_laptop(one, two):
+    async with known_and_new(one, two) as cloning:
+        await one.behave(fault="hang")
+        talk = asyncio.create_task(listen(cloning))
+        await seen(one, lambda seen: seen["asked"] == 4)
+        cloning.forget(PIERRE.speaker)
+        assert (await talk).code == "forgotten"
+        await seen(two, lambda seen: not seen["voices"] and not seen["asked"])
+
+
 async def test_a_deleted_voice_stops_in_the_middle_and_may_be_given_anew(one):
     await one.behave(each_s=0.5)
     async with client(one.laptop()) as cloning:

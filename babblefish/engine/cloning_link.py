@@ -257,7 +257,7 @@ class LaptopLink:
     async def _settle(self) -> None:
         while self._unsettled:
             self._unsettled = False
-            await self.voices.settle(self._wanted())
+            await self.voices.settle(self._wanted)
 
     def _reach(self) -> Transport:
         if self._transport is None:
