@@ -148,6 +148,8 @@ async def _absent(folder: Path, process: LaptopProcess) -> dict[str, Any]:
     a, b = (figures[f"{kind}, ready"]["p50"] for kind in ("never a laptop", "laptop lost"))
     figures["added_ms"] = None if a is None or b is None else round((b - a) * 1000, 1)
     figures["lost"] = sum(h.verdict.lost_s > 0 for h in missing)
+    for kind, some in (("never a laptop", without), ("laptop lost", missing)):
+        figures[f"{kind}, gaps"] = _sums(some)["gaps_elsewhere"]
     return figures
 
 

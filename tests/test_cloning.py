@@ -375,6 +375,34 @@ async def test_the_same_messages_travel_over_the_socket_of_a_laptop_that_dialled
     assert heard.code == "bad_answer" and heard.ended < 1.1
 
 
+async def test_a_laptop_that_dialled_in_is_called_once_that_works(one, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloning_link, "CALL_AGAIN_S", 1.0)
+    async with DialIn(tmp_path).running() as server:
+        process = LaptopProcess(
+            tmp_path, "three", dial=server.url, server_certificate=str(server.certificate)
+        )
+        server.laptop = laptop = process.laptop()
+        laptop.urls, before = ("https://127.0.0.1:9",), laptop.urls
+        await process.start()
+        try:
+            async with client(laptop) as cloning:
+                assert state(cloning, "three").transport == "websocket"
+                cloning._links["three"]._https[0].url = before[0]  # the firewall has opened
+                await until(lambda: state(cloning, "three").transport == "https")
+                assert len((await listen(cloning)).clauses) == 3
+        finally:
+            process.kill()
+
+
+async def test_a_laptop_that_learns_its_secret_after_it_was_added_is_soon_asked(one, monkeypatch):
+    monkeypatch.setattr(cloning_link, "POLL_S", 30.0)
+    await one.behave(refuse=True)
+    async with client(one.laptop(), ready=False) as cloning:
+        await until(lambda: state(cloning).condition == "refused")
+        await one.behave(refuse=False)
+        await until(lambda: cloning.speaks("en"), 5)
+
+
 async def test_a_laptop_that_dialled_in_and_dies_is_missed_at_once_and_found_again(dialled):
     cloning, process = dialled
     await listen(cloning)

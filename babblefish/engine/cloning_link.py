@@ -44,6 +44,9 @@ POLL_S = 3.0
 _FRESH_S = 2 * POLL_S + 4.0
 """a laptop that last answered longer ago is not asked"""
 _SOONEST_POLL_S = 0.2
+_NEW_POLL_S, _NEW_S = 0.5, 15.0
+CALL_AGAIN_S = 30.0
+"""between tries to call a laptop that has dialled in"""
 _OWN_SHARE = 0.2
 """of a request's time was its own, at least, however much the laptop seemed to have to do"""
 _SERVICE_SHARE = 0.5
@@ -88,6 +91,8 @@ class LaptopLink:
         self.health: wire.Health | None = None
         self._languages: frozenset[str] = frozenset()
         self._answered_at = 0.0
+        self._started_at = time.monotonic()
+        self._call_again_at = self._started_at + CALL_AGAIN_S
         self._trouble: CloningError | None = None
         """why it did not answer the last time"""
         self._http: httpx.AsyncClient | None = None
@@ -212,10 +217,18 @@ class LaptopLink:
         while True:
             self._wake.clear()
             await self._probe()
+            if time.monotonic() >= self._call_again_at:
+                await self._call_again()
             await asyncio.sleep(_SOONEST_POLL_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S - _SOONEST_POLL_S):
+                async with asyncio.timeout(self._pause - _SOONEST_POLL_S):
                     await self._wake.wait()
+
+    @property
+    def _pause(self) -> float:
+        """A laptop that was paired just now may not know its secret yet."""
+        new = self.health is None and time.monotonic() - self._started_at < _NEW_S
+        return min(POLL_S, _NEW_POLL_S) if new else POLL_S
 
     async def _probe(self) -> None:
         socket = self.laptop.socket
@@ -225,6 +238,16 @@ class LaptopLink:
         except CloningError as error:
             self._lost(error)
         else:
+            self._answered(health)
+
+    async def _call_again(self) -> None:
+        """It dialled in, since it could not be called. If it can now, that is the shorter way, and
+        it hangs up by itself."""
+        self._call_again_at = time.monotonic() + CALL_AGAIN_S
+        if self._transport is not self.laptop.socket or self._transport is None:
+            return
+        with contextlib.suppress(CloningError):
+            self._transport, health = await first_to_answer(self._https, None)
             self._answered(health)
 
     def _lost(self, error: CloningError) -> None:
