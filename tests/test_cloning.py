@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from babblefish.accelerator_protocol import Health
-from babblefish.engine import cloning_link
+from babblefish.engine import cloning_health
 from babblefish.engine.cloning import Cloning, Laptop
 from babblefish.engine.cloning_messages import LaptopState
 from babblefish.engine.stages import PLAYOUT_RATE
@@ -44,7 +44,7 @@ def processes(tmp_path_factory):
 
 @pytest.fixture
 async def one(processes, monkeypatch) -> LaptopProcess:
-    monkeypatch.setattr(cloning_link, "POLL_S", 0.4)
+    monkeypatch.setattr(cloning_health, "POLL_S", 0.4)
     process = processes[0]
     await process.start()
     await process.behave(anew=True)
@@ -376,7 +376,7 @@ async def test_the_same_messages_travel_over_the_socket_of_a_laptop_that_dialled
 
 
 async def test_a_laptop_that_dialled_in_is_called_once_that_works(one, tmp_path, monkeypatch):
-    monkeypatch.setattr(cloning_link, "CALL_AGAIN_S", 1.0)
+    monkeypatch.setattr(cloning_health, "CALL_AGAIN_S", 1.0)
     async with DialIn(tmp_path).running() as server:
         process = LaptopProcess(
             tmp_path, "three", dial=server.url, server_certificate=str(server.certificate)
@@ -387,7 +387,7 @@ async def test_a_laptop_that_dialled_in_is_called_once_that_works(one, tmp_path,
         try:
             async with client(laptop) as cloning:
                 assert state(cloning, "three").transport == "websocket"
-                cloning._links["three"]._https[0].url = before[0]  # the firewall has opened
+                cloning._links["three"].health._https[0].url = before[0]  # the firewall has opened
                 await until(lambda: state(cloning, "three").transport == "https")
                 assert len((await listen(cloning)).clauses) == 3
         finally:
@@ -395,7 +395,7 @@ async def test_a_laptop_that_dialled_in_is_called_once_that_works(one, tmp_path,
 
 
 async def test_a_laptop_that_learns_its_secret_after_it_was_added_is_soon_asked(one, monkeypatch):
-    monkeypatch.setattr(cloning_link, "POLL_S", 30.0)
+    monkeypatch.setattr(cloning_health, "POLL_S", 30.0)
     await one.behave(refuse=True)
     async with client(one.laptop(), ready=False) as cloning:
         await until(lambda: state(cloning).condition == "refused")
