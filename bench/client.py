@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from babblefish.envelope import from_json, to_json
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import (
     ClientEvent,
@@ -28,8 +29,6 @@ from babblefish.protocol import (
     Resume,
     ServerEvent,
     Welcome,
-    from_json,
-    to_json,
 )
 from babblefish.ui.sdp import microphone_bit_rate
 from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, SILENT_PACKET, OpusTrack

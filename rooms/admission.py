@@ -35,6 +35,7 @@ class Place:
     speaks: str
     hears: str
     microphone: bool
+    also: str
     address: str
     seated: Callable[[Member], None]
     """told of the participant that they became"""
@@ -68,14 +69,14 @@ class Admission:
         return [place for place in self._places.values() if place.state == "waiting"]
 
     def enter(
-        self, address: str, *, name: str, speaks: str, hears: str, microphone: bool,
+        self, address: str, *, name: str, speaks: str, hears: str, microphone: bool, also: str = "",
         seated: Callable[[Member], None] = lambda member: None,
     ) -> Member | Place:  # fmt: skip
         """A new participant, or their place at the door. seated: told of the participant once
-        there is one. Raises as ``Room.join`` does."""
+        there is one. The others: as in ``Room.join``, which raises the same."""
         room = self._room
         who: dict[str, Any] = {
-            "name": name, "speaks": speaks, "hears": hears, "microphone": microphone
+            "name": name, "speaks": speaks, "hears": hears, "microphone": microphone, "also": also,
         }  # fmt: skip
         if room.settings.waiting_list or address in self._watched:
             return self._ask(address, who, seated)
@@ -87,7 +88,7 @@ class Admission:
     def _ask(self, address: str, who: dict[str, Any], seated: Callable[[Member], None]) -> Place:
         room = self._room
         who["name"] = clean_name(who["name"])
-        room.check_newcomer(who["speaks"], who["hears"])
+        room.check_newcomer(who["speaks"], who["hears"], who["also"])
         mine = sum(place.address == address for place in self.waiting)
         if mine >= max(1, room.max_members // 2):
             raise RoomError(
@@ -139,7 +140,7 @@ class Admission:
         place = self._waiting(id_)
         member = self._room.join(
             name=place.name, speaks=place.speaks, hears=place.hears, microphone=place.microphone,
-            admitted=True,
+            also=place.also, admitted=True,
         )  # fmt: skip
         self.came(member, place.address)
         place.member = member

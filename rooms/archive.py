@@ -151,13 +151,17 @@ def _caption(entry: TranscriptEntry, hears: str, faces: Mapping[str, Face]) -> C
     said = entry.spoken
     found = next((t for t in entry.translations if t.language == hears), None)
     name = said.speaker_name
-    face = faces.get(name.partition(" · ")[0]) or Face("", zlib.crc32(name.encode()) % 12)
+    face = (
+        faces.get(name)
+        or faces.get(name.partition(" · ")[0])
+        or Face("", zlib.crc32(name.encode()) % 12)
+    )
     language = found.language if found else said.language
     return Caption(
         said.utterance, face.member, name, face.color, found.text if found else said.text,
         language, direction(language), True, said.sequence, said.text if found else "",
         said.language, direction(said.language), _quality(found), found is not None,
-        found is not None and found.synthetic, found is not None and found.voice == "cloned",
+        found is not None and found.synthetic, found is not None and found.own_voice,
         said.start + said.seconds,
     )  # fmt: skip
 

@@ -79,7 +79,8 @@ def label(member: Member, identity: Identity, people: People, present: Iterable[
         return Label(person.speaker.name, person.speaker.color, True, speaker)
     if identity.person is not None or identity.voice == UNKNOWN:
         return Label(member.name, member.color, known=False)
-    return Label(display_name(member, identity.voice), member.color)
+    color = member.also_color if member.pair and identity.voice != OWNER else member.color
+    return Label(display_name(member, identity.voice), color)
 
 
 def speaker_of(member: Member, identity: Identity) -> str | None:

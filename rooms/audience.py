@@ -14,6 +14,7 @@ from babblefish.engine.pitch import Pitch
 from babblefish.engine.two_tier import OwnVoice
 from babblefish.protocol import EngineMessage, Transcript, Translation, Utterance
 from rooms.collection import Spoken
+from rooms.own_words import Cleaned
 from rooms.people import People
 
 
@@ -50,6 +51,10 @@ class Audience(Protocol):
         """The language the member declared, None when open."""
         ...
 
+    def among(self, member: str) -> tuple[str, ...]:
+        """The only languages that may be spoken there; empty: any."""
+        ...
+
     def glossary(self, member: str) -> tuple[str, ...]:
         """Names and terms that the member may say."""
         ...
@@ -62,8 +67,8 @@ class Audience(Protocol):
         """How it may be said in the voice of whoever said it; None: it may not."""
         ...
 
-    def heard(self, member: str, pitch: Pitch) -> None:
-        """How high the member spoke: their voices are chosen by it."""
+    def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
+        """How high somebody spoke there: their voices are chosen by it."""
         ...
 
     def pace(self, utterance: str, language: str) -> float | None:
@@ -80,6 +85,10 @@ class Audience(Protocol):
 
     def begin(self, utterance: Utterance, waited: float) -> None:
         """The utterance is over; ``waited`` seconds ago its last sound was made."""
+        ...
+
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
+        """The utterance without what the phone's own loudspeaker played."""
         ...
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:

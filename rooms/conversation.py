@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from babblefish.engine.identification import UNHEARD, Identity
@@ -28,12 +29,15 @@ from babblefish.protocol import (
 )
 from rooms import glossary
 from rooms.archive import Face
-from rooms.attribution import label, speaker_of
+from rooms.attribution import display_name, label, speaker_of
 from rooms.audience import Saying
 from rooms.collection import Collection, Spoken
+from rooms.ears import Ear
 from rooms.own_voices import Occasion, OwnVoices
+from rooms.own_words import Cleaned, OwnWords
 from rooms.people import People
 from rooms.publication import CaptionLog, Publication, TraceRow
+from rooms.shared_phone import FIRST, SECOND, voice_key
 from rooms.soundings import Soundings
 from rooms.voices_heard import VoicesHeard
 
@@ -50,7 +54,8 @@ class Conversation:
     def __init__(self, room: Room, people: People, collection: Collection | None) -> None:
         self._room, self._people, self._collection = room, people, collection
         self.traces: deque[TraceRow] = deque(maxlen=_MAX_TRACES)
-        self.sounds = Soundings(room.clock, lambda: collection is not None and collection.active)
+        self.sounds = Soundings(room.clock, self._keeps_sounds)
+        self._own_words = OwnWords(self.sounds)
         self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
         """told which voice a member was given in which language"""
         self._captions = CaptionLog(room.kept.archive.first_seq)
@@ -70,9 +75,12 @@ class Conversation:
     def resume(self, member: Member, after: int) -> None:
         """Send ``member`` every final caption since ``after``."""
         faces = {m.name: Face(m.id, m.color) for m in self._room.members.values()}
+        faces |= {display_name(m, SECOND): Face(m.id, m.also_color)
+                  for m in self._room.members.values() if m.also}  # fmt: skip
         archive = self._room.kept.archive
-        for caption in archive.missed(member.hears, after, member.first_seq, faces):
-            member.send(caption)
+        for ear in member.ears:
+            for caption in archive.missed(ear.hears, after, member.first_seq, faces):
+                member.send(caption)
         for caption in self._captions.since(member, after):
             member.send(caption)
 
@@ -86,7 +94,8 @@ class Conversation:
 
     def release(self, member: str) -> None:
         """A member who left; their voices are free again."""
-        self._voices.release(member)
+        for number in (FIRST, SECOND):
+            self._voices.release(voice_key(member, number))
         self.sounds.forget(member)
 
     def owner(self, member: str) -> str | None:
@@ -97,6 +106,10 @@ class Conversation:
             return None
         return self._room.members[member].speaks
 
+    def among(self, member: str) -> tuple[str, ...]:
+        found = self._room.members.get(member)
+        return (found.pair if found else None) or ()
+
     def glossary(self, member: str) -> tuple[str, ...]:
         names = [other.name for other in self._room.members.values()]
         return glossary.expected(glossary.terms(self._room.settings.glossary), names)
@@ -105,8 +118,9 @@ class Conversation:
         """Languages of the others, with a voice where somebody is connected to hear it."""
         wanted: dict[str, bool] = {}
         for other in self._room.members.values():
-            if other.id != member:
-                wanted[other.hears] = wanted.get(other.hears, False) or other.connected
+            if other.id != member or other.pair:
+                for ear in other.ears:
+                    wanted[ear.hears] = wanted.get(ear.hears, False) or other.connected
         return {
             language: self._voice(member, language) if audible else None
             for language, audible in wanted.items()
@@ -120,11 +134,13 @@ class Conversation:
             return None
 
         def speaker(identity: Identity) -> str | None:
-            return speaker_of(member, self._shown(identity))
+            if member.pair:  # of two, only the voice itself tells whose it is
+                return identity.person
+            return speaker_of(member, self._shown(member, identity))
 
         return Occasion(
             voices, voices.cloning, saying, strategy=self._strategy, speaker_of=speaker,
-            owner=member.speaker, name=member.name,
+            owner=None if member.pair else member.speaker, name=member.name,
             listeners=lambda language: self._listeners(member, utterance.id, language),
         )  # fmt: skip
 
@@ -134,14 +150,18 @@ class Conversation:
 
     def _listeners(self, speaker: Member, utterance: str, language: str) -> Listeners:
         there = [
-            m.playout for m in self._room.members.values()
-            if m is not speaker and m.hears == language and m.connected
+            ear for m in self._room.members.values() if m.connected and (m is not speaker or m.pair)
+            for ear in m.ears if ear.hears == language
         ]  # fmt: skip
-        free = min((playout.ahead(utterance) for playout in there), default=0.0)
-        return Listeners(free, max((playout.lag for playout in there), default=0.0))
+        free = min((ear.playout.ahead(utterance) for ear in there), default=0.0)
+        return Listeners(free, max((ear.member.playout.lag for ear in there), default=0.0))
 
-    def heard(self, member: str, pitch: Pitch) -> None:
-        if member in self._room.members:
+    def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
+        speaker = self._room.members.get(member)
+        if speaker is not None and speaker.pair:
+            speaker.two.knows_owner = speaker.speaker is not None
+            speaker.two.pitched(member, utterance, pitch, self._voices)
+        elif speaker is not None:
             self._voices.hear(member, pitch)
 
     def describe(self, member: Member, person: VoicedPerson) -> None:
@@ -155,9 +175,13 @@ class Conversation:
     def _voice(self, member: str, language: str) -> str | None:
         if not (names := self._room.engine.voices(language)):
             return None
+        speaker = self._room.members.get(member)
+        if speaker is not None and speaker.pair and language == speaker.hears:
+            # into the first one's language only the other's words are translated
+            return self._voices.assign(voice_key(member, SECOND), language, names)
         voice = self._voices.assign(member, language, names)
-        if member in self._room.members:
-            self.on_voice(self._room.members[member], language, voice)
+        if speaker is not None:
+            self.on_voice(speaker, language, voice)
         return voice
 
     def pace(self, utterance: str, language: str) -> float | None:
@@ -165,23 +189,33 @@ class Conversation:
         publication = self._publications.get(utterance)
         if publication is not None and not publication.is_awaited(language):
             return None
-        paces = [m.playout.pace for m in self._room.members.values() if m.hears == language]
+        paces = [
+            member.playout.pace for member in self._room.members.values()
+            if any(ear.hears == language for ear in member.ears)
+        ]  # fmt: skip
         return max(paces, default=1.0)
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
-        if active and self.own_voices is not None:
-            self.own_voices.expect(self.owner(member))
+        voices, there = self.own_voices, self._room.members.values()
+        if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
+            voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
         speaker = self._room.members.get(member)
         if speaker is None or not self._room.settings.partial_captions:
             return
+        if speaker.pair and self._own_words.may_be(member, transcript.text):
+            return
         texts = {t.language: t for t in translations if t.text}
-        by = label(speaker, speaker.session.identity, self._people, self._room.members.values())
-        for reader in self._room.members.values():
-            translation = texts.get(reader.hears) if reader is not speaker else None
+        identity = self._whose(speaker, UNHEARD if speaker.pair else speaker.session.identity,
+                               transcript.language)  # fmt: skip
+        by = label(speaker, identity, self._people, self._room.members.values())
+        ears = [ear for member in self._room.members.values() for ear in member.ears]
+        for reader in ears:
+            told = reader.is_told(speaker, transcript.language)
+            translation = texts.get(reader.hears) if told else None
             if translation is None and self._awaits_translation(reader, speaker, transcript):
                 continue  # a line that changes its language to and fro cannot be read
             shown = translation or transcript
@@ -195,10 +229,10 @@ class Conversation:
                 )
             )  # fmt: skip
 
-    def _awaits_translation(self, reader: Member, speaker: Member, transcript: Transcript) -> bool:
-        return reader is not speaker and self._room.engine.translates_text(
-            transcript.language, reader.hears
-        )
+    def _awaits_translation(self, reader: Ear, speaker: Member, transcript: Transcript) -> bool:
+        if reader.member is speaker:  # its words are on that screen already, in their own language
+            return reader.is_told(speaker, transcript.language)
+        return self._room.engine.translates_text(transcript.language, reader.hears)
 
     def retract(self, utterance: str) -> None:
         self._room.send(Retract(utterance))
@@ -218,24 +252,56 @@ class Conversation:
         publication = self._publications.get(utterance.id)
         if publication is None:
             return
-        identity = self._shown(identity)
+        if isinstance(message, Transcript):
+            publication.identity = self._settle(publication.speaker, message, identity)
+        elif isinstance(message, Translation):
+            self._own_words.saying(message)
+        identity = publication.identity or self._shown(publication.speaker, identity)
         by = label(publication.speaker, identity, self._people, self._room.members.values())
         row = publication.publish(message, by)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]
 
-    def _shown(self, identity: Identity) -> Identity:
-        """Nobody but its owner speaks at a phone that is not shared."""
-        alone = not self._room.settings.shared_phones and identity.person is None
-        return UNHEARD if alone else identity
+    def _shown(self, speaker: Member, identity: Identity) -> Identity:
+        """Who spoke, as far as readers are to know."""
+        told_apart = self._room.settings.shared_phones or speaker.pair or identity.person
+        return identity if told_apart else UNHEARD
+
+    def _settle(self, speaker: Member, said: Transcript, identity: Identity) -> Identity:
+        """As ``_shown``, now that it is known what was said."""
+        if speaker.pair is None or not said.text:
+            return self._shown(speaker, identity)
+        who = self._whose(speaker, identity, said.language)
+        speaker.two.heard(identity, said.language)
+        if who.person is None:
+            speaker.two.spoke(speaker.id, said.utterance, who.voice, self._voices)
+        return who
+
+    def _whose(self, speaker: Member, identity: Identity, language: str) -> Identity:
+        """Of two people at one phone, which."""
+        if speaker.pair is None or identity.person is not None:
+            return identity
+        return replace(identity, voice=speaker.two.speaker(identity, language, speaker.pair))
+
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
+        speaker = self._room.members.get(utterance.member)
+        if speaker is None or speaker.pair is None:
+            return Cleaned(utterance)
+        return await self._own_words.without(utterance, self._room.engine.calculate)
+
+    def _keeps_sounds(self) -> bool:
+        collects = self._collection is not None and self._collection.active
+        return collects or any(member.pair for member in self._room.members.values())
 
     def finished(self, spoken: Spoken) -> None:
         said = spoken.utterance
         member = self._room.members.get(said.member)
         if member is None or self._collection is None or not self._collection.active:
             return
-        speaker = speaker_of(member, spoken.identity)
+        # of two people at one phone, a voice that is nobody's known is not taken for the owner's
+        known = spoken.identity.person
+        speaker = known if member.pair else speaker_of(member, spoken.identity)
         end = said.start + said.audio.seconds
         self.sounds.said(member.id, said.start, end, speaker)
         if speaker is not None and self._collection.wants(speaker):

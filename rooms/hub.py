@@ -167,14 +167,17 @@ class Hub:
         return member
 
     def readmit(
-        self, code: str, key: str, *, name: str, speaks: str, hears: str, microphone: bool
-    ) -> Member:
+        self, code: str, key: str, *, name: str, speaks: str, hears: str, microphone: bool,
+        also: str = "",
+    ) -> Member:  # fmt: skip
         """Back to their seat, for somebody whom the server has forgotten. Raises
         RoomError("member_key" | "room_full" | "bad_name" | "language")."""
         room = self.rooms.get(code)
         if room is None:
             raise RoomError("member_key", "You are no longer in this room. Join it again.")
-        return room.readmit(key, name=name, speaks=speaks, hears=hears, microphone=microphone)
+        return room.readmit(
+            key, name=name, speaks=speaks, hears=hears, microphone=microphone, also=also
+        )
 
     async def close_room(self, code: str) -> None:
         """For good, and with the transcript unless it is kept for days. Raises RoomError("room")

@@ -32,9 +32,11 @@ from babblefish.protocol import (
     ServerEvent,
     Voicing,
 )
+from rooms.ears import Ear, track
 from rooms.keys import Seat
 from rooms.playout import FRAME, RATE, Playout, State
 from rooms.session import Session
+from rooms.shared_phone import Two
 
 if TYPE_CHECKING:
     from rooms.room import Room
@@ -50,12 +52,16 @@ class Member:
     """Made by ``Room.join`` and ``Room.readmit``."""
 
     def __init__(
-        self, room: Room, name: str, speaks: str | None, hears: str, seat: Seat, microphone: bool
-    ) -> None:
+        self, room: Room, name: str, speaks: str | None, hears: str, seat: Seat, microphone: bool,
+        also: str | None = None, also_color: int = 0,
+    ) -> None:  # fmt: skip
         self.id = seat.member
         self.key = room.kept.seats.key(seat)
         """secret: whoever has it is this member"""
         self.name, self.speaks, self.hears, self.color = name, speaks, hears, seat.color
+        self.also, self.also_color = also, also_color
+        """language and colour of a second person at this phone, where the room is for that"""
+        self.two = Two()
         self.microphone = microphone
         self.speaker: str | None = None
         """id of the known person whose phone it is: they enrolled on it, or showed their key"""
@@ -80,11 +86,24 @@ class Member:
     def connected(self) -> bool:
         return self.link is not None
 
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The languages of two people who share this phone; None: it is one person's."""
+        if self.also is None or not self.room.settings.two_on_a_phone:
+            return None
+        return self.hears, self.also
+
+    @property
+    def ears(self) -> tuple[Ear, ...]:
+        """Who listens here."""
+        first = Ear(self, self.hears)
+        return (first,) if self.pair is None else (first, Ear(self, self.pair[1], second=True))
+
     def person(self) -> Person:
         return Person(
             self.id, self.name, self.speaks, self.hears, self.color,
             self.microphone and self.room.may_speak(self), self.connected,
-            self.room.may_speak(self),
+            self.room.may_speak(self), self.pair[1] if self.pair else None, self.also_color,
         )  # fmt: skip
 
     def send(self, event: ServerEvent) -> None:
@@ -96,10 +115,11 @@ class Member:
         """A connection. ``send`` is called on the event loop and must not block."""
         return Link(self, send)
 
-    def _on_playout(self, utterance: str, state: State) -> None:
-        if state in ("playing", "own_voice"):
-            self.room.conversation.voices_heard.note(utterance, self.hears, state == "own_voice")
+    def _on_playout(self, name: str, state: State) -> None:
+        utterance, language = track(name, self.hears)
         own = state == "own_voice"
+        if own or state == "playing":
+            self.room.conversation.voices_heard.note(utterance, language, own)
         self.send(Voicing(utterance, "playing" if own else state, own))
 
 
@@ -164,9 +184,10 @@ class Link(AbstractContextManager):
         playout = self.member.playout
         frame = playout.next_frame()
         if playout.spoken is not None:
-            utterance, offset, sound = playout.spoken
+            name, own, offset, sound = playout.spoken
+            utterance, language = track(name, self.member.hears)
             self.member.room.conversation.sounds.played(
-                self.member.id, utterance, self.member.hears, offset, sound
+                self.member.id, utterance, language, offset, sound, own
             )
         self._frames += 1
         if self._frames % _LAG_EVERY_FRAMES == 0:
@@ -185,8 +206,8 @@ class Link(AbstractContextManager):
         match event:
             case Resume(after):
                 member.room.conversation.resume(member, after)
-            case Configure(name, speaks, hears):
-                member.room.configure(member, name, speaks, hears)
+            case Configure(name, speaks, hears, also):
+                member.room.configure(member, name, speaks, hears, also)
             case Microphone(on):
                 member.microphone = on
                 if not on:

@@ -140,7 +140,7 @@ class OwnVoices:
             if kept is not None and kept.chosen.stretches == chosen.stretches:
                 return kept.reference
             files = [await self._storage.clip_audio(id_) for id_ in chosen.stretches]
-            reference = await self._engine.compute(_reference, speaker, chosen, files)
+            reference = await self._engine.calculate(_reference, speaker, chosen, files)
         except BabbleFishError as error:
             log.info("a voice could not be read", code=error.code)
             return None

@@ -88,9 +88,9 @@ class Playout:
         self._tracks: deque[_Track] = deque()
         self._by_id: dict[str, _Track] = {}
         self.originals = Originals(original_level)
-        self.spoken: tuple[str, float, np.ndarray] | None = None
-        """of the last frame: utterance whose translation it had, and in which voice; seconds of it
-        before; its sound"""
+        self.spoken: tuple[str, bool, float, np.ndarray] | None = None
+        """of the last frame: utterance whose translation it had; whether in the speaker's own
+        voice; seconds of it before; its sound"""
         self._taken = 0
         self._gap = 0
 
@@ -251,7 +251,7 @@ class Playout:
             track.own = own
             self._on_state(track.utterance, "own_voice" if own else "playing")
         frame = _take(track)
-        self.spoken = track.utterance + ("/own" if own else ""), before, frame
+        self.spoken = track.utterance, bool(own), before, frame
         if track.finished and track.waiting == 0:
             self._remove(track, "played")
             gap = _SHORT_GAP_S if self.backlog >= _HURRY_S else _GAP_S

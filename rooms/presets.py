@@ -38,8 +38,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "interview": Preset(
         "Interview",
-        "Two people share one phone: they are told apart by their voices, and the language of "
-        "each sentence is detected.",
+        "Two people at one phone or tablet hear each other, each in their own language: they "
+        "choose both as they join. Each sentence's language is detected. Others may listen in.",
         RoomSettings(
             original_level=0.1, preset="interview", shared_phones=True, detect_language=True
         ),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from babblefish.audio import to_int16
+from babblefish.engine.identification import Identity
 from babblefish.languages import direction
 from babblefish.protocol import (
     Caption,
@@ -28,6 +29,7 @@ from babblefish.protocol import (
 )
 from rooms.archive import Archive
 from rooms.attribution import Label
+from rooms.ears import Ear
 from rooms.member import Member
 from rooms.voices_heard import HeardVoice, VoicesHeard
 
@@ -96,13 +98,18 @@ class CaptionLog:
 
     def since(self, member: Member, after: int) -> list[Caption]:
         """What ``member`` should have read after sequence number ``after``."""
-        wanted = {member.hears, f"member:{member.id}"}
+        wanted = {f"member:{member.id}", *(ear.hears for ear in member.ears)}
+        translations = {ear.hears for ear in member.ears} if member.pair else set()
         return [
             entry.caption
             for entry in self._entries
             if entry.caption.seq > max(after, member.first_seq)
             and entry.audience in wanted
-            and (entry.caption.member != member.id or entry.audience.startswith("member:"))
+            and (
+                entry.caption.member != member.id
+                or entry.audience.startswith("member:")
+                or (entry.caption.translated and entry.audience in translations)
+            )
         ]
 
 
@@ -131,6 +138,10 @@ class Publication:
         """whose phone it was said into"""
         self.label = Label(speaker.name, speaker.color)
         """who said it, as it is shown; before the first message, a guess"""
+        self.identity: Identity | None = None
+        """who said it, as it was settled with the transcript"""
+        self._spoken: Mapping[str, str | None] = {}
+        """as in ``open``"""
         self._opened: set[str] = set()
         """ids of listeners whose playout expects sound"""
         self._captioned: set[str] = set()
@@ -141,12 +152,16 @@ class Publication:
 
     def open(self, spoken: dict[str, str | None]) -> None:
         """Keep a place in the playout of everybody who will hear this utterance."""
+        self._spoken = spoken
         for listener in self._others():
-            audible = spoken.get(listener.hears) and listener.connected
-            if audible and listener.hears != self._speaker.speaks:
-                self._expect(listener)
+            if listener.hears != self._speaker.speaks:
+                self._expect_if_audible(listener)
 
-    def _expect(self, listener: Member) -> None:
+    def _expect_if_audible(self, listener: Ear) -> None:
+        if self._spoken.get(listener.hears) and listener.connected:
+            self._expect(listener)
+
+    def _expect(self, listener: Ear) -> None:
         self._opened.add(listener.id)
         ago = self._waited + time.perf_counter() - self._begun
         listener.playout.open(self._utterance.id, self._order, ago)
@@ -156,8 +171,10 @@ class Publication:
         to_hear = [m for m in self._others() if m.hears == language and m.id in self._opened]
         return not to_hear or any(m.playout.expects(self._utterance.id) for m in to_hear)
 
-    def _others(self) -> list[Member]:
-        return [m for m in self._listeners() if m is not self._speaker]
+    def _others(self) -> list[Ear]:
+        spoken = self._transcript.language if self._transcript else None
+        ears = (ear for member in self._listeners() for ear in member.ears)
+        return [ear for ear in ears if ear.is_told(self._speaker, spoken)]
 
     def publish(self, message: EngineMessage, label: Label) -> TraceRow | None:
         """Act on one message; the Trace, which comes last, is answered with the trace's row."""
@@ -194,6 +211,8 @@ class Publication:
         for listener in self._others():
             if listener.hears == transcript.language:
                 self._close_playout(listener)
+            elif listener.member is self._speaker:
+                self._expect_if_audible(listener)
 
     def _caption(self, language: str, text: str, quality: Quality, translated: bool) -> None:
         """A final caption for the listeners of ``language``."""
@@ -270,7 +289,7 @@ class Publication:
             if listener.hears == language:
                 listener.send(caption)
 
-    def _close_playout(self, listener: Member) -> None:
+    def _close_playout(self, listener: Ear) -> None:
         if listener.id in self._opened:
             listener.playout.finish(self._utterance.id)
 

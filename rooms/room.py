@@ -89,39 +89,46 @@ class Room:
     # --- membership -------------------------------------------------------------------------
 
     def join(
-        self, *, name: str, speaks: str, hears: str, microphone: bool, admitted: bool = False
-    ) -> Member:
-        """A new participant. speaks: a language code, or "auto". admitted: the host let them in.
+        self, *, name: str, speaks: str, hears: str, microphone: bool, also: str = "",
+        admitted: bool = False,
+    ) -> Member:  # fmt: skip
+        """A new participant. speaks: a language code, or "auto". also: the language of a second
+        person at the same phone, or "". admitted: the host let them in.
 
         Raises RoomError("room_locked" | "room_full" | "bad_name" | "language").
         """
         if self.locked and not admitted:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
         seat = Seat.new(self.conversation.last_seq, self._free_color())
-        return self._sit(seat, name, speaks, hears, microphone)
+        return self._sit(seat, name, speaks, hears, microphone, also)
 
-    def readmit(self, key: str, *, name: str, speaks: str, hears: str, microphone: bool) -> Member:
+    def readmit(
+        self, key: str, *, name: str, speaks: str, hears: str, microphone: bool, also: str = ""
+    ) -> Member:
         """The participant whose key this is, come back after the server forgot them; into a
         locked room, too. Raises as ``join``, and RoomError("member_key")."""
         seat = self.kept.seats.read(key)
         if seat is None or self.closed:
             raise RoomError("member_key", "You are no longer in this room. Join it again.")
         here = self.members.get(seat.member)
-        return here or self._sit(seat, name, speaks, hears, microphone)
+        return here or self._sit(seat, name, speaks, hears, microphone, also)
 
-    def _sit(self, seat: Seat, name: str, speaks: str, hears: str, microphone: bool) -> Member:
+    def _sit(
+        self, seat: Seat, name: str, speaks: str, hears: str, microphone: bool, also: str
+    ) -> Member:
         if len(self.members) >= self.max_members:
             raise RoomError("room_full", f"The room is full ({self.max_members} people).")
         member = Member(
-            self, clean_name(name), self._speakable(speaks), self._hearable(hears), seat, microphone
-        )
+            self, clean_name(name), self._speakable(speaks), self._hearable(hears), seat,
+            microphone, self._second(hears, also), self._free_color(seat.color),
+        )  # fmt: skip
         self.members[member.id] = member
         self.active_at = self.clock()
         self._prepare()
         self.roster_changed()
         return member
 
-    def check_newcomer(self, speaks: str, hears: str) -> None:
+    def check_newcomer(self, speaks: str, hears: str, also: str = "") -> None:
         """Whether somebody may wait at the door. Raises as ``join``; who waits counts, too."""
         if self.locked:
             raise RoomError("room_locked", "The host has locked this room. Ask them to unlock it.")
@@ -129,24 +136,32 @@ class Room:
             raise RoomError("room_full", f"The room is full ({self.max_members} people).")
         self._speakable(speaks)
         self._hearable(hears)
+        self._second(hears, also)
 
     def configure(
-        self, member: Member, name: str | None, speaks: str | None, hears: str | None
-    ) -> None:
+        self, member: Member, name: str | None, speaks: str | None, hears: str | None,
+        also: str | None = None,
+    ) -> None:  # fmt: skip
         """Change what is not None. Raises RoomError("bad_name" | "language")."""
         new_name = member.name if name is None else clean_name(name)
         new_speaks = member.speaks if speaks is None else self._speakable(speaks)
         new_hears = member.hears if hears is None else self._hearable(hears)
+        new_also = self._second(new_hears, (member.also or "") if also is None else also)
         if new_speaks != member.speaks:
             member.heard_language = new_speaks
         member.name, member.speaks, member.hears = new_name, new_speaks, new_hears
+        member.also = new_also
         self._prepare()
         self.roster_changed()
 
     def _prepare(self) -> None:
         """Whoever leaves their own language open most likely speaks the one they want to hear."""
         people = self.members.values()
-        met = frozenset(m.speaks or m.hears for m in people), frozenset(m.hears for m in people)
+        seconds = {m.pair[1] for m in people if m.pair}
+        met = (
+            frozenset({m.speaks or m.hears for m in people} | seconds),
+            frozenset({m.hears for m in people} | seconds),
+        )
         if met != self._met:
             self._met = met
             self.engine.prepare(*met)
@@ -275,8 +290,22 @@ class Room:
             raise RoomError("language", "Nothing can be translated into this language here.")
         return language
 
-    def _free_color(self) -> int:
+    def _second(self, hears: str, also: str) -> str | None:
+        """The language of a second person at the phone of somebody who hears ``hears``."""
+        if not also:
+            return None
+        first, second = self._speakable(hears), self._hearable(also)
+        if first is None or self._speakable(also) is None or first == second:
+            raise RoomError("language", "Choose two different languages for one phone.")
+        if not (self.engine.pair(first, second) and self.engine.pair(second, first)):
+            raise RoomError(
+                "language", "These two languages cannot be translated into each other here."
+            )
+        return second
+
+    def _free_color(self, *taken: int) -> int:
         used = [member.color for member in self.members.values()]
+        used += [member.also_color for member in self.members.values() if member.also] + [*taken]
         return min(range(COLORS), key=lambda color: (used.count(color), color))
 
     # --- connections ------------------------------------------------------------------------
@@ -303,9 +332,8 @@ class Room:
         self.conversation.sounds.live(speaker.id, frame)
         for member in self.members.values():
             if member is not speaker and member.link is not None:
-                member.playout.originals.put(
-                    speaker.id, frame, member.hears == speaker.heard_language
-                )
+                understood = speaker.heard_language in (member.pair or (member.hears,))
+                member.playout.originals.put(speaker.id, frame, understood)
 
 
 def _language(code: str) -> str:

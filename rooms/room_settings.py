@@ -47,6 +47,11 @@ class RoomSettings:
             raise RoomError("setting", f"Voices are one of: {', '.join(get_args(Voices))}.")
         glossary.terms(self.glossary)
 
+    @property
+    def two_on_a_phone(self) -> bool:
+        """Whether two people at one phone may hear each other, each in their own language."""
+        return self.preset == "interview"
+
     def changed(self, **changes: Any) -> RoomSettings:
         """Raises RoomError("setting" | "glossary")."""
         known = {field.name for field in fields(self)}

@@ -2,7 +2,8 @@
 
 The server knows what it played and what it was sent, and when; each microphone has a clock of its
 own, which counts its samples. Keeps sound of the last ``KEPT_SECONDS`` in memory, only while
-somebody's material is collected, and writes none. Knows no voices and no consent.
+somebody's material is collected or two people talk through one phone's loudspeaker, and writes
+none. Knows no voices and no consent.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class _Frame:
     time: float
     samples: np.ndarray
     """int16 (FRAME,) at RATE"""
-    source: tuple[str, str]
-    """utterance and language of a translation, or a member and ''"""
+    source: tuple[str, ...]
+    """utterance and language of a translation, and "own" in the speaker's own voice; or a member
+    and ''"""
     offset: float = 0.0
     """seconds of the source that were played before"""
 
@@ -50,7 +52,7 @@ class Recorded:
     """seconds on the microphone's clock"""
     frames: list[np.ndarray]
     """int16 (FRAME,) at RATE, one after the other"""
-    source: tuple[str, str]
+    source: tuple[str, ...]
     origin: float
     """when the source's first sample was played"""
 
@@ -121,7 +123,7 @@ class Soundings:
     """Of one room; everything on the event loop. Times are those of the room's clock."""
 
     def __init__(self, clock: Callable[[], float], wanted: Callable[[], bool]) -> None:
-        """wanted: whether anybody's material is collected; else nothing is kept here."""
+        """wanted: whether anybody needs to know; else nothing is kept here."""
         self._clock, self._wanted = clock, wanted
         self._microphones: dict[str, _Microphone] = {}
         self._loudspeakers: dict[str, deque[_Frame]] = {}
@@ -168,18 +170,38 @@ class Soundings:
                 speech.speakers.add(speaker)
 
     def played(
-        self, member: str, utterance: str, language: str, offset: float, frame: np.ndarray
-    ) -> None:
-        """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it."""
+        self, member: str, utterance: str, language: str, offset: float, frame: np.ndarray,
+        own: bool = False,
+    ) -> None:  # fmt: skip
+        """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it.
+        own: in the speaker's own voice, which is another sound."""
         if not self._wanted():
             return
         frames = self._loudspeakers.setdefault(member, deque(maxlen=_FRAMES))
-        frames.append(_Frame(self._clock(), frame, (utterance, language), offset))
+        source = utterance, language, *(("own",) if own else ())
+        frames.append(_Frame(self._clock(), frame, source, offset))
 
     def _microphone(self, member: str) -> _Microphone:
         return self._microphones.setdefault(member, _Microphone())
 
     # --- what a microphone may have heard -----------------------------------------------------
+
+    def loudspeaker(self, member: str, start: float, end: float) -> Surroundings | None:
+        """What the member's own phone played that their microphone may have heard, as ``around``;
+        None where it played nothing."""
+        microphone, frames = self._microphones.get(member), self._loudspeakers.get(member)
+        if microphone is None or not microphone.clock or not frames:
+            return None
+        return Surroundings(
+            np.array(microphone.clock), [list(frames)], [], start - LATE_SECONDS,
+            end + EARLY_SECONDS,
+        )  # fmt: skip
+
+    def played_since(self, member: str, seconds: float) -> set[tuple[str, ...]]:
+        """Utterance and language of the translations that the phone played of late."""
+        since = self._clock() - seconds
+        frames = self._loudspeakers.get(member, ())
+        return {frame.source[:2] for frame in frames if frame.time >= since}
 
     def around(self, member: str, start: float, end: float, speaker: str) -> Surroundings | None:
         """What may have reached the member's microphone between ``start`` and ``end`` on its

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+import pytest_asyncio
 
 from babblefish.engine import models
-from babblefish.settings import go_offline, load_settings
+from babblefish.engine.engine import Engine
+from babblefish.settings import Settings, go_offline, load_settings
+from babblefish.storage.storage import Storage
+from rooms.hub import Hub
 from tests import speech as recordings
+from tests.phones import fake_engine
+from tests.stored import QUICK
 
 if TYPE_CHECKING:
     from babblefish.engine.whisper import WhisperRecogniser
 
 go_offline()
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +57,41 @@ def big_weights_dir(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 def speech() -> list[recordings.Clip]:
     """Human speech, or synthesised speech where no recordings are at hand."""
     return list(recordings.clips())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[Engine]:
+    """Scripted stages in real worker processes, for all tests of a module."""
+    async with fake_engine() as engine:
+        yield engine
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hub(engine: Engine) -> AsyncIterator[Hub]:
+    """Without a storage; nothing of its rooms may be left running."""
+    hub = Hub(Settings(), engine)
+    await hub.start()
+    yield hub
+    await hub.close()
+    assert not [t for t in asyncio.all_tasks() if t.get_name() in ("session", "attempt", "draft")]
+
+
+@pytest.fixture
+def open_hub(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Hub]]:
+    """``open_hub(**settings)``: a hub on the test's data folder; leaving it is a normal stop."""
+
+    @asynccontextmanager
+    async def opened(wall: Callable[[], float] | None = None, **settings):
+        storage = Storage(tmp_path, **QUICK)
+        more = {} if wall is None else {"wall": wall}
+        hub = Hub(Settings(data_dir=tmp_path, **settings), engine, storage, **more)
+        await hub.start()
+        try:
+            yield hub
+        finally:
+            await hub.close()
+
+    return opened
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

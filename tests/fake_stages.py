@@ -43,7 +43,7 @@ class ToneRecogniser:
 
     Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
     6300 returns garbage, 6400 raises; 5500 Hz is never translated, and 5600 is heard as whatever
-    is in the glossary.
+    is in the glossary. Of the languages that may be spoken, low tones are the first.
     """
 
     capabilities = RecogniserCapabilities(
@@ -72,6 +72,8 @@ class ToneRecogniser:
             raise RecognitionError("bad_audio", "This tone is not accepted.")
         loud = np.abs(audio) > 0.01
         language = request.language or "en"
+        if request.among:
+            language = request.among[0 if hertz < 1000 else -1]
         text = f"said {hertz} for {round(loud.mean() * len(audio) / 1600)}" if loud.any() else ""
         if hertz == 5600 and text:
             text = f"this is {', '.join(sorted(request.glossary))}"

@@ -52,6 +52,7 @@ class FakeRoomSettings:
     original_level: float = 0.2
     listen_only: bool = False
     detect_language: bool = False
+    two_on_a_phone: bool = False
     lag_budget: float = 12.0
     partial_captions: bool = True
 
@@ -150,7 +151,9 @@ class FakeRoom:
         self.kept = Kept()
         self.admission = FakeDoor(self)
 
-    def join(self, *, name: str, speaks: str, hears: str, microphone: bool) -> FakeMember:
+    def join(
+        self, *, name: str, speaks: str, hears: str, microphone: bool, also: str = ""
+    ) -> FakeMember:
         if self.locked:
             raise RoomError("room_locked", "The host locked this room.")
         if len(self.members) >= 40:

@@ -14,6 +14,7 @@ from babblefish.engine.stages import StageSpec
 from babblefish.protocol import Caption, Resume, ServerEvent
 from rooms.member import Link, Member
 from rooms.playout import FRAME, RATE
+from rooms.room import Room
 
 SPEEDUP = 4
 """test phones run this much faster than real time"""
@@ -53,6 +54,14 @@ def tone(hertz: float, seconds: float, level: float = 0.3) -> np.ndarray:
     """int16 at 48 kHz."""
     t = np.arange(int(seconds * RATE)) / RATE
     return (level * 32767 * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
+
+
+def join(
+    room: Room, name: str, hears: str, speaks: str = "same", microphone: bool = True, also: str = ""
+) -> Member:
+    """speaks: "same": the language that they want to hear. also: see ``Room.join``."""
+    speaks = hears if speaks == "same" else speaks
+    return room.join(name=name, speaks=speaks, hears=hears, microphone=microphone, also=also)
 
 
 class Phone:

@@ -12,15 +12,9 @@ from babblefish.protocol import Roster
 from babblefish.settings import Settings
 from rooms.admission import Place
 from rooms.hub import Hub
-from tests.phones import Phone, fake_engine, tone
+from tests.phones import Phone, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 class Clock:

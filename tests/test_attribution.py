@@ -15,9 +15,8 @@ from babblefish.settings import Settings, load_settings
 from rooms.attribution import label, speaker_of
 from rooms.hub import Hub
 from tests import read_aloud
-from tests.phones import Phone, fake_profile
+from tests.phones import Phone, fake_profile, join
 from tests.stored import form, opened
-from tests.test_rooms import join
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 

@@ -20,9 +20,8 @@ from babblefish.settings import Settings
 from rooms.hub import Hub
 from rooms.soundings import Soundings
 from tests import read_aloud
-from tests.phones import SPEEDUP, Phone, fake_profile
+from tests.phones import SPEEDUP, Phone, fake_profile, join
 from tests.stored import contains, form, opened
-from tests.test_rooms import join
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 EVERYTHING = ("voiceprint", "cloning", "passive_collection")

@@ -7,7 +7,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from babblefish.audio import resample
 from babblefish.engine.workers import Priority
@@ -16,12 +15,6 @@ from babblefish.protocol import Audio, Notice, Speech, Trace, Transcript, Transl
 from tests.phones import fake_engine, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 def utterance(hertz=400, seconds=1.0, language="fr"):

@@ -16,7 +16,6 @@ from babblefish.storage import files
 from babblefish.storage.storage import Storage
 from rooms import enrolment as module
 from rooms.hub import Hub
-from tests.phones import fake_engine
 from tests.sound_files import voice
 from tests.stored import QUICK, contains
 
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PROMPT = voice(7.0, seed=3)
 STRANGER = voice(7.0, 2400.0, seed=3)
 RATE = 16_000
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 @pytest_asyncio.fixture(loop_scope="module")

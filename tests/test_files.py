@@ -7,22 +7,15 @@ import subprocess
 
 import numpy as np
 import pytest
-import pytest_asyncio
 import soundfile
 import webvtt
 
 from babblefish.errors import AudioError, BabbleFishError, RoomError
 from babblefish.ui.files import interpret_file
 from babblefish.ui.media import AudioReader
-from tests.phones import fake_engine, seconds_at, tone
+from tests.phones import seconds_at, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -6,23 +6,15 @@ import asyncio
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from babblefish.engine import clauses
 from babblefish.protocol import Speech, Translation
-from tests.phones import fake_engine
 from tests.test_engine import process, utterance
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SPOKEN = "[en] said 400 for 10"
 """what the scripted stages make of a second of 400 Hz"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 def partial(text: str) -> Translation:

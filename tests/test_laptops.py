@@ -20,7 +20,7 @@ from babblefish.storage.storage import Storage
 from rooms import laptops as laptops_module
 from rooms.laptops import MOST_LAPTOPS, Laptops
 from tests import fakes_hub
-from tests.laptop import ScriptedLaptop, until
+from tests.scripted_laptop import ScriptedLaptop, until
 from tests.stored import QUICK, clip, contains, form, opened, python
 
 pytestmark = pytest.mark.asyncio
@@ -104,17 +104,23 @@ async def test_laptops_and_their_secrets_survive_a_restart(tmp_path):
 _PAIRS = """
 import asyncio, sys
 from pathlib import Path
-from tests.test_laptops import registry
-async def main():
-    async with registry(Path(sys.argv[1])) as laptops:
-        laptop = await laptops.pair("Dan's", [], "")
-        print(f"paired {laptop.id}.{laptop.secret}", flush=True)
-        laptops.forget("ana")
-        while laptops.unsaved:
-            await asyncio.sleep(0.01)
-        print("forgets", flush=True)
-        await asyncio.sleep(60)
-asyncio.run(main())
+from babblefish.engine.cloning import Cloning
+from babblefish.storage.secret import ServerSecret
+from babblefish.storage.storage import Storage
+from rooms.laptops import Laptops
+async def main(folder):
+    storage = Storage(folder)
+    await storage.start()
+    laptops = Laptops(ServerSecret.load(folder), Cloning(), storage)
+    await laptops.start()
+    laptop = await laptops.pair("Dan's", [], "")
+    print(f"paired {laptop.id}.{laptop.secret}", flush=True)
+    laptops.forget("ana")
+    while laptops.unsaved:
+        await asyncio.sleep(0.01)
+    print("forgets", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main(Path(sys.argv[1])))
 """
 
 

@@ -13,15 +13,9 @@ from babblefish.settings import Settings
 from rooms import presets
 from rooms.hub import Hub
 from rooms.presets import PRESETS
-from tests.phones import Phone, fake_engine, seconds_at, tone
+from tests.phones import Phone, seconds_at, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babblefish import protocol
+from babblefish.envelope import client_event, from_json, to_json
 from babblefish.errors import TransportError
-from babblefish.protocol import ClientEvent, ServerEvent, client_event, from_json, to_json
+from babblefish.protocol import ClientEvent, ServerEvent
 
 EVENTS = (*typing.get_args(ServerEvent), *typing.get_args(ClientEvent))
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -69,7 +70,7 @@ def test_any_text_is_parsed_or_refused(text):
 
 def test_messages_load_without_the_heavy_libraries():
     code = (
-        "import sys, babblefish.protocol;"
+        "import sys, babblefish.envelope;"
         "print({'torch','gradio','fastrtc','onnxruntime','av'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,15 +14,9 @@ from babblefish.settings import Settings
 from rooms import glossary
 from rooms.glossary import MAX_TERM, MOST_EXPECTED, MOST_TERMS
 from rooms.hub import Hub
-from tests.phones import Phone, fake_engine, tone
+from tests.phones import Phone, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine():
-    async with fake_engine() as engine:
-        yield engine
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -14,6 +14,7 @@ import pytest
 from babblefish.engine.consent_texts import consent_text
 from babblefish.engine.enrolment_prompts import prompts
 from babblefish.protocol import Microphone
+from tests.voice_page import GAIN, VoicePage, agreed, joined
 from tests.voice_script import VoiceScript
 from tests.web_browser import (
     DESKTOP,
@@ -27,86 +28,6 @@ from tests.web_browser import (
 )
 
 pytestmark = pytest.mark.e2e
-
-_GAIN = """
-const media = navigator.mediaDevices;
-const open = media.getUserMedia.bind(media);
-window.opened = 0;
-media.getUserMedia = async (wish) => {
-  const source = await open(wish);
-  const context = new AudioContext();
-  window.gain = new GainNode(context);
-  const out = context.createMediaStreamDestination();
-  const tone = new OscillatorNode(context, { frequency: 330 });
-  tone.connect(window.gain).connect(out);
-  tone.start();
-  window.opened += 1;
-  for (const track of source.getTracks()) {
-    const made = out.stream.getAudioTracks()[0];
-    const stop = made.stop.bind(made);
-    made.stop = () => { stop(); track.stop(); tone.stop(); window.opened -= 1; };
-  }
-  return out.stream;
-};
-"""
-"""a microphone that hears a steady tone; ``window.gain`` turns it down"""
-
-
-class VoicePage:
-    """The sheet as one person uses it."""
-
-    def __init__(self, phone: PhonePage) -> None:
-        self.phone, self.page = phone, phone.page
-        self.body, self.sheet = phone.page.locator("#voice-body"), phone.page.locator("#voice")
-
-    @property
-    def script(self) -> VoiceScript:
-        return self.phone.web.voices.setdefault(self.phone.member.key, VoiceScript())
-
-    def open(self) -> VoicePage:
-        self.page.click(".person.me .voice-entry")
-        self.page.wait_for_selector("#voice[open] .voice-heading")
-        return self
-
-    def press(self, name: str) -> VoicePage:
-        self.sheet.get_by_role("button", name=name, exact=True).click()
-        return self
-
-    def heading(self, text: str) -> VoicePage:
-        self.phone.until(
-            "(t) => document.querySelector('#voice .voice-heading')?.textContent === t", text
-        )
-        return self
-
-    def says(self, text: str) -> VoicePage:
-        self.sheet.locator(".voice-status p", has_text=text).first.wait_for()
-        return self
-
-    def loudness(self, level: float) -> None:
-        self.page.evaluate("(level) => { window.gain.gain.value = level }", level)
-
-    def record(self, seconds: float = 0.8, button: str = "Record") -> VoicePage:
-        self.press(button)
-        self.page.wait_for_selector(".voice-record-button.on")
-        self.page.wait_for_timeout(seconds * 1000)
-        self.press("Stop")
-        return self
-
-    def focused(self) -> str:
-        return self.page.evaluate("document.activeElement.textContent")
-
-
-def joined(phone: OpenPhone, **options) -> VoicePage:
-    made = phone(**options)
-    made.page.add_init_script(_GAIN)
-    return VoicePage(made.join())
-
-
-def agreed(voice: VoicePage, *purposes: str) -> VoicePage:
-    voice.open().press("Introduce my voice").heading(consent_text("en").title)
-    for purpose in ("voiceprint", *purposes):
-        voice.page.check(f"#voice-{purpose}")
-    return voice.press(consent_text("en").agree).heading("How shall we get to know it?")
 
 
 def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
@@ -220,7 +141,7 @@ def test_who_was_muted_is_muted_again_and_who_listens_only_has_no_microphone(
     assert voice.page.get_attribute("#mute", "aria-pressed") == "true"
 
     listener = phone()
-    listener.page.add_init_script(_GAIN)
+    listener.page.add_init_script(GAIN)
     voice = VoicePage(listener.join(listen_only=True))
     agreed(voice).body.get_by_role("button", name="Read three sentences").click()
     voice.record().says("That sounds good.")
@@ -328,43 +249,6 @@ def test_a_refused_microphone_is_explained_and_another_way_is_open(phone: OpenPh
     voice.heading("Upload a recording")
 
 
-def test_with_the_keyboard_alone_from_the_settings(phone: OpenPhone) -> None:
-    voice = joined(phone)
-    page = voice.page
-    page.focus("#open-settings")
-    page.keyboard.press("Enter")
-    page.focus("#open-voice")
-    page.keyboard.press("Enter")
-    voice.heading("Your voice is not known here")
-    assert voice.focused() == "Your voice is not known here", "screen readers start here"
-
-    def press_next(name: str) -> None:
-        for _ in range(12):
-            page.keyboard.press("Tab")
-            if voice.focused().startswith(name):
-                return page.keyboard.press("Enter")
-        raise AssertionError(f"{name} cannot be reached")
-
-    press_next("Introduce my voice")
-    voice.heading("Your voice")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Space")
-    assert page.is_checked("#voice-voiceprint")
-    press_next(consent_text("en").agree)
-    voice.heading("How shall we get to know it?")
-    press_next("Read three sentences")
-    voice.heading("Sentence 1 of 3")
-    press_next("Record")
-    page.wait_for_selector(".voice-record-button.on")
-    page.wait_for_timeout(800)
-    page.keyboard.press("Enter")
-    voice.says("That sounds good.")
-    assert voice.focused() == "Next"
-    page.keyboard.press("Escape")
-    page.wait_for_selector("#voice", state="hidden")
-    assert page.evaluate("document.activeElement.id") == "open-settings"
-
-
 def test_a_meeting_that_ends_ends_the_recording_too(phone: OpenPhone) -> None:
     voice = joined(phone)
     agreed(voice).body.get_by_role("button", name="Read three sentences").click()
@@ -409,89 +293,3 @@ def test_the_page_writes_no_markup_from_what_the_server_says() -> None:
         source = path.read_text("utf-8")
         for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
             assert forbidden not in source, path.name
-
-
-LOOKS = [
-    pytest.param(((360, 740), False, "phone-light"), id="phone-light"),
-    pytest.param((PHONE, True, "phone-dark"), id="phone-dark"),
-    pytest.param((DESKTOP, False, "desktop-light"), id="desktop-light"),
-    pytest.param((DESKTOP, True, "desktop-dark"), id="desktop-dark"),
-]
-
-
-@pytest.mark.parametrize("look", LOOKS)
-def test_pictures(look, phone: OpenPhone) -> None:
-    size, dark, name = look
-    voice = joined(phone, size=size, dark=dark)
-    dan = voice.phone
-
-    def look_at(what: str) -> None:
-        dan.shot(f"{name}-voice-{what}")
-        dan.check_accessible()
-        dan.check_targets()
-
-    voice.open()
-    look_at("unknown")
-    voice.press("Introduce my voice").heading("Your voice")
-    look_at("consent")
-    voice.page.check("#voice-voiceprint")
-    voice.page.check("#voice-cloning")
-    voice.press(consent_text("en").agree).heading("How shall we get to know it?")
-    look_at("ways")
-    voice.body.get_by_role("button", name="Read three sentences").click()
-    voice.heading("Sentence 1 of 3")
-    look_at("sentence")
-    voice.press("Record")
-    voice.page.wait_for_timeout(400)
-    look_at("recording")
-    voice.script.least_seconds = 60
-    voice.press("Stop").says("Too short.")
-    look_at("too-short")
-    voice.script.least_seconds = 0
-    for number in range(3):
-        voice.record(0.3, "Record" if number else "Again").says("That sounds good.")
-        voice.press("Next")
-    voice.heading("Does that sound like you?")
-    look_at("review")
-    voice.press("Save").heading("Your voice is known here")
-    look_at("known")
-    voice.page.check("input[name=voice-kind][value=chosen]")
-    voice.page.wait_for_selector("input[value=fr_3]")
-    voice.page.locator("#voice-list").scroll_into_view_if_needed()
-    look_at("choosing")
-    voice.press("Delete everything")
-    look_at("delete")
-    voice.page.keyboard.press("Escape")
-    dan.shot(f"{name}-voice-room")
-
-
-@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "pl-PL"])
-def test_twice_as_large_a_text_fits_a_small_phone(phone: OpenPhone, locale: str) -> None:
-    voice = joined(phone, size=(360, 640), locale=locale)
-    dan = voice.phone
-    voice.page.evaluate("document.documentElement.style.setProperty('font-size', '200%')")
-
-    def agree() -> None:
-        voice.page.check("#voice-voiceprint")
-        voice.body.locator("button.primary").first.click()
-
-    voice.page.evaluate("document.getElementById('open-voice').click()")
-    voice.page.wait_for_selector("#voice .voice-heading")
-    dan.check_targets()
-    dan.shot(f"voice-200-{locale}")
-    steps: list[Callable[[], object]] = [
-        lambda: voice.body.locator("button.primary").first.click(),
-        agree,
-        lambda: voice.body.locator("button.recommended").click(),
-    ]
-    for number, step in enumerate(steps):
-        before = voice.page.inner_text("#voice .voice-heading")
-        step()
-        dan.until(
-            "(t) => document.querySelector('#voice .voice-heading')?.textContent !== t", before
-        )
-        inside = "(d => d.scrollWidth - d.clientWidth)(document.getElementById('voice'))"
-        assert voice.page.evaluate(inside) <= 0
-        dan.check_targets()
-        dan.shot(f"voice-200-{locale}-{number}")
-    assert re.search(r"\d", voice.page.inner_text("#voice .voice-heading"))

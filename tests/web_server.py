@@ -86,6 +86,7 @@ class RoomSettings:
     original_level: float = 0.2
     listen_only: bool = False
     detect_language: bool = False
+    two_on_a_phone: bool = False
     waiting_list: bool = False
 
 
@@ -130,8 +131,9 @@ class ScriptedLink(AbstractContextManager):
             case Microphone(on):
                 member.microphone = on
                 room.roster_changed()
-            case Configure(_, speaks, hears):
+            case Configure(_, speaks, hears, also):
                 member.speaks, member.hears = speaks or member.speaks, hears or member.hears
+                member.also = also or member.also
                 room.roster_changed()
             case Leave():
                 room.end(member, "left")
@@ -140,7 +142,10 @@ class ScriptedLink(AbstractContextManager):
 class ScriptedMember:
     _ids = itertools.count(1)
 
-    def __init__(self, room: ScriptedRoom, name: str, speaks: str, hears: str, mic: bool) -> None:
+    def __init__(
+        self, room: ScriptedRoom, name: str, speaks: str, hears: str, mic: bool, also: str
+    ) -> None:
+        self.also, self.also_color = also or None, (len(room.members) + 1) % 12
         self.room, self.name, self.hears, self.microphone = room, name, hears, mic
         self.speaks = None if speaks == "auto" else speaks
         self.id, self.key = f"m{next(self._ids)}", secrets.token_urlsafe(24)
@@ -158,7 +163,7 @@ class ScriptedMember:
     def person(self) -> Person:
         return Person(
             self.id, self.name, self.speaks, self.hears, self.color, self.microphone,
-            self.link is not None, self.may_speak,
+            self.link is not None, self.may_speak, self.also, self.also_color,
         )  # fmt: skip
 
 
@@ -180,17 +185,18 @@ class ScriptedRoom:
         """people of the script, without a phone"""
         self.finals: list[Caption] = []
 
-    def check_newcomer(self, speaks: str, hears: str) -> None:
+    def check_newcomer(self, speaks: str, hears: str, also: str = "") -> None:
         pass
 
     def join(
-        self, *, name: str, speaks: str, hears: str, microphone: bool, admitted: bool = False
-    ) -> ScriptedMember:
+        self, *, name: str, speaks: str, hears: str, microphone: bool, also: str = "",
+        admitted: bool = False,
+    ) -> ScriptedMember:  # fmt: skip
         if self.full:
             raise RoomError("room_full", "The room is full.")
         if self.locked:
             raise RoomError("room_locked", "The host has locked this room.")
-        member = ScriptedMember(self, name, speaks, hears, microphone)
+        member = ScriptedMember(self, name, speaks, hears, microphone, also)
         self.members[member.id] = member
         return member
 

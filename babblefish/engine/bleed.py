@@ -35,6 +35,48 @@ _SMEAR = 16
 """samples, 1 ms: over which the arrivals of one sound are added up"""
 
 
+AUDIBLE = 12.0
+"""``likeness`` from which a microphone heard what was played"""
+_CHECKABLE_SECONDS = 0.5
+"""of sound that is not silent: less cannot be looked for dependably"""
+
+
+def may_be_heard(microphone: np.ndarray, sound: np.ndarray, begins: float) -> bool:
+    """Whether the microphone heard ``sound``, or may have for all that can be told.
+
+    Both float32 at SPEECH_RATE; begins: of the sound, in seconds after the microphone's first
+    sample, may be negative.
+    """
+    played = _around(microphone, sound, begins)
+    loud = np.abs(played) > 0.01 * float(np.abs(sound).max(initial=0.0))
+    if not loud.any():
+        return False
+    if loud.sum() < _CHECKABLE_SECONDS * SPEECH_RATE:
+        return True
+    return likeness(microphone, played) >= AUDIBLE
+
+
+def delay(microphone: np.ndarray, sound: np.ndarray, begins: float) -> float | None:
+    """How many seconds later the microphone heard ``sound``; None where it did not, for all that
+    can be told. Everything else as in ``may_be_heard``."""
+    played = _around(microphone, sound, begins)
+    if np.count_nonzero(played) < _CHECKABLE_SECONDS * SPEECH_RATE:
+        return None
+    found, best = _look(microphone, played)
+    return LATE_SECONDS - best / SPEECH_RATE if AUDIBLE <= found < np.inf else None
+
+
+def _around(microphone: np.ndarray, sound: np.ndarray, begins: float) -> np.ndarray:
+    """What was played, as ``likeness`` wants it."""
+    late, early = (round(seconds * SPEECH_RATE) for seconds in (LATE_SECONDS, EARLY_SECONDS))
+    played = np.zeros(late + len(microphone) + early, np.float32)
+    offset = round(begins * SPEECH_RATE) + late
+    first, last = max(0, offset), min(len(played), offset + len(sound))
+    if first < last:
+        played[first:last] = sound[first - offset : last - offset]
+    return played
+
+
 def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
     """How much the best delay stands out among all: about 5 to 8 where the microphone heard
     nothing of it, more with every decibel that it heard.
@@ -44,12 +86,17 @@ def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
     silent, or where they meet at no delay; infinite where they meet at too few to tell.
     Raises AudioError("bad_audio").
     """
+    return _look(microphone, played)[0]
+
+
+def _look(microphone: np.ndarray, played: np.ndarray) -> tuple[float, int]:
+    """``likeness``, and at how many samples into ``played`` the microphone's sound begins."""
     heard, source = check_speech(microphone, AudioError), check_speech(played, AudioError)
     late, early = int(LATE_SECONDS * SPEECH_RATE), int(EARLY_SECONDS * SPEECH_RATE)
     if len(source) != len(heard) + late + early:
         raise AudioError("bad_audio", "What was played must cover the delays before and after.")
     if not heard.any() or not source.any():
-        return 0.0
+        return 0.0, 0
     heard, source = _whitened(heard), _whitened(source)
     total, expected = np.zeros(late + early + 1), np.zeros(late + early + 1)
     for start in range(0, len(heard), _BLOCK):
@@ -60,16 +107,18 @@ def likeness(microphone: np.ndarray, played: np.ndarray) -> float:
     # where one of the sounds is short, they meet at some delays only, and more of them at some
     most = float(expected.max())
     if most <= 0.0:
-        return 0.0
+        return 0.0, 0
     met = expected > _LEAST_MET * most
     total = np.where(met, total / np.maximum(expected, _LEAST_MET * most), 0.0)
     smooth = np.convolve(total, np.ones(_SMEAR) / _SMEAR, "valid")
-    smooth = smooth[np.convolve(met, np.ones(_SMEAR), "valid") > _SMEAR - 0.5]
+    comparable = np.flatnonzero(np.convolve(met, np.ones(_SMEAR), "valid") > _SMEAR - 0.5)
+    smooth = smooth[comparable]
     if len(smooth) < _FEWEST_DELAYS:
-        return np.inf
+        return np.inf, 0
     middle = float(np.median(smooth))
     spread = float(np.median(np.abs(smooth - middle))) * 1.4826
-    return float(smooth.max() - middle) / max(spread, 1e-12)
+    best = int(comparable[np.argmax(smooth)])
+    return float(smooth.max() - middle) / max(spread, 1e-12), best
 
 
 def _correlation(block: np.ndarray, around: np.ndarray) -> np.ndarray:

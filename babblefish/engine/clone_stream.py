@@ -100,7 +100,7 @@ class CloneStream:
         heard_until = None
         async with aclosing(self._own.cloning.speak(request, self._deadline)) as clauses:
             async for clause in clauses:
-                samples = await self._engine.compute(ready, clause.samples)
+                samples = await self._engine.calculate(ready, clause.samples)
                 if not self._own.allowed():
                     return
                 now = time.monotonic()

@@ -281,10 +281,10 @@ class Engine:
     async def pitch(self, audio: np.ndarray) -> Pitch | None:
         """How high 16 kHz speech is spoken; None where too little of it is voiced."""
         some = audio[: int(_PITCH_SECONDS * SPEECH_RATE)]
-        return await self.compute(measure, some, SPEECH_RATE)
+        return await self.calculate(measure, some, SPEECH_RATE)
 
-    async def compute(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Beside the event loop, what takes some milliseconds."""
+    async def calculate(self, work: Callable[..., T], *arguments: Any) -> T:
+        """``work(*arguments)`` on the engine's own thread: for arithmetic of some milliseconds."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._arithmetic, work, *arguments)
 

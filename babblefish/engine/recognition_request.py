@@ -27,6 +27,10 @@ def checked(
         raise RecognitionError(
             "language", f"Speech in {request.language!r} is not recognised. Choose another."
         )
+    if unknown := set(request.among) - able.languages:
+        raise RecognitionError(
+            "language", f"Speech in {sorted(unknown)[0]!r} is not recognised. Choose another."
+        )
     if request.language_fixed and request.language is None:
         raise RecognitionError("language", "A fixed language must be named.")
     return samples

@@ -33,10 +33,6 @@ Refusal = Literal["consent", "text", "long", "bleed", "other_voice", "known"] | 
 _MOST_SECONDS = 15.0
 _LEAST_CONFIDENCE = 0.5
 """of the transcript: cloning needs to know what was said"""
-_BLEED = 12.0
-"""``bleed.likeness`` from which a microphone heard what was played"""
-_CHECKABLE_SECONDS = 0.5
-"""of sound while the speaker spoke: less cannot be looked for dependably"""
 _STRICTER = 0.2
 """part of the way from the same-speaker threshold to 1 that a stretch must be above it: that
 threshold is for two short clips, this compares one with all that is known, and what is not kept
@@ -228,20 +224,7 @@ def heard_in(heard: Heard, sounding: Sounding) -> bool:
     """Whether the microphone heard ``sounding``, or may have for all that can be told."""
     if sounding.sound is None:
         return True
-    late, early = (
-        round(seconds * SPEECH_RATE) for seconds in (bleed.LATE_SECONDS, bleed.EARLY_SECONDS)
-    )
-    played = np.zeros(late + len(heard.samples) + early, np.float32)
-    offset = round((sounding.start - heard.start) * SPEECH_RATE) + late
-    first, last = max(0, offset), min(len(played), offset + len(sounding.sound))
-    if first < last:
-        played[first:last] = sounding.sound[first - offset : last - offset]
-    loud = np.abs(played) > 0.01 * float(np.abs(sounding.sound).max(initial=0.0))
-    if not loud.any():
-        return False
-    if loud.sum() < _CHECKABLE_SECONDS * SPEECH_RATE:
-        return True
-    return bleed.likeness(heard.samples, played) >= _BLEED
+    return bleed.may_be_heard(heard.samples, sounding.sound, sounding.start - heard.start)
 
 
 def is_sentence(text: str) -> bool:

@@ -201,7 +201,7 @@ class SeamlessRecogniser:
         if heard:
             likely = {code: share for code, share in heard.items() if code in known}
             utterance.language, utterance.probability = weigh_languages(
-                likely, request.language, utterance.seconds
+                likely, request.language, utterance.seconds, request.among
             )
         else:
             assert request.language is not None, "else it would have been identified"

@@ -5,6 +5,8 @@ Pure arithmetic on probabilities; it knows neither audio nor models.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 _SWITCH_ODDS = 50.0
 """how many times likelier than the declared language another one must sound to replace it"""
 _RARE = 0.1
@@ -103,13 +105,18 @@ NON_LATIN = frozenset(
 
 
 def weigh_languages(
-    heard: dict[str, float], declared: str | None, seconds: float
+    heard: dict[str, float], declared: str | None, seconds: float, among: Collection[str] = ()
 ) -> tuple[str, float]:
     """Bayes: the model's language probabilities weighed with the declared language.
 
     Evidence from less than ``_FULL_EVIDENCE_SECONDS`` is weakened, so that a short "oui" does not
-    turn a French speaker into somebody else. Returns the language and its probability.
+    turn a French speaker into somebody else. among: no other language is possible, and each of
+    these is as likely; empty: any. Returns the language and its probability.
     """
+    if among:
+        weights = {code: max(heard.get(code, 0.0), 1e-9) for code in among}
+        best = max(weights, key=weights.__getitem__)
+        return best, weights[best] / sum(weights.values())
     trust = min(1.0, seconds / _FULL_EVIDENCE_SECONDS) if declared else 1.0
     weights = {
         code: max(probability, 1e-9) ** trust * (1.0 if code in _WELL_KNOWN else _RARE)

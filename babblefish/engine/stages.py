@@ -107,6 +107,8 @@ class RecognitionRequest:
     """text said just before"""
     glossary: tuple[str, ...] = ()
     """names and terms that may be said, spelt as they are to be written"""
+    among: tuple[str, ...] = ()
+    """the only languages that may be spoken; empty: any"""
 
 
 @dataclass(frozen=True, slots=True)

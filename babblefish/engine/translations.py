@@ -36,6 +36,7 @@ def request(
     known = engine.recogniser_capabilities.languages
     declared = utterance.language
     sources = known & {declared} if declared and utterance.language_fixed else known
+    sources = sources & set(utterance.among) if utterance.among else sources
     into: dict[str, set[str]] = {}
     for target in targets:
         for source in sources - {target}:
@@ -45,7 +46,7 @@ def request(
     when = frozenset().union(*into.values()) if into else None
     return RecognitionRequest(
         declared, utterance.language_fixed, tuple(sorted(into)), when, draft=draft,
-        glossary=utterance.glossary if able.glossary else (),
+        glossary=utterance.glossary if able.glossary else (), among=utterance.among,
     )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ class TwoTier:
             return None
         behind = self._own.listeners(self._speaking.language).behind
         if speed > 1.0 and behind > _HURRY_S:  # else much is there only because it came quickly
-            samples = await self._engine.compute(faster, samples, speed)
+            samples = await self._engine.calculate(faster, samples, speed)
         return self._speaking.cloned(number, samples, replaces)
 
     # --- first the neutral voice, then the own one ------------------------------------------------

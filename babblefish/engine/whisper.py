@@ -209,7 +209,7 @@ class _Listening:
         declared = self._request.language
         if declared is not None and (self._request.language_fixed or self._request.draft):
             return declared, 1.0
-        return weigh_languages(heard, declared, self._seconds)
+        return weigh_languages(heard, declared, self._seconds, self._request.among)
 
     def _decode(
         self, encoding: Encoding, language: str, no_speech: float

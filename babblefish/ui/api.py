@@ -97,6 +97,8 @@ class JoinBody(Body):
     speaks: str = Field("auto", max_length=35)
     hears: str = Field(max_length=35)
     microphone: bool = True
+    also: str = Field("", max_length=35)
+    """language of a second person at the same phone, where ``RoomAnswer.two_on_a_phone``"""
     profile: str = Field("", max_length=200)
     """what a phone got when its owner enrolled; any other is ignored"""
 
@@ -136,6 +138,8 @@ class RoomAnswer(BaseModel):
     """only presenters are heard here: nobody needs a microphone to begin with"""
     detect_language: bool
     """the language of each sentence is detected, whatever people choose"""
+    two_on_a_phone: bool
+    """two people at one phone may hear each other here, each in their own language"""
 
 
 class JoinAnswer(BaseModel):
@@ -265,6 +269,7 @@ def create_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
             kept_days=found.kept.archive.policy.days,
             listen_only=found.settings.listen_only,
             detect_language=found.settings.detect_language,
+            two_on_a_phone=found.settings.two_on_a_phone,
             **phrasebook.lists(),
         )
 

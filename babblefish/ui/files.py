@@ -35,6 +35,7 @@ from babblefish.ui.media import AudioReader, TimelineWriter
 from babblefish.ui.subtitles import Line, write
 from rooms.audience import Saying
 from rooms.collection import Spoken
+from rooms.own_words import Cleaned
 from rooms.people import People
 from rooms.session import Session
 
@@ -84,13 +85,16 @@ class FileAudience:
     def spoken_language(self, member: str) -> str | None:
         return self._source
 
+    def among(self, member: str) -> tuple[str, ...]:
+        return ()
+
     def glossary(self, member: str) -> tuple[str, ...]:
         return ()
 
     def targets(self, member: str) -> Mapping[str, str | None]:
         return {target: self._voice(member, target) for target in self._targets}
 
-    def heard(self, member: str, pitch: Pitch) -> None:
+    def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
         self._voices.hear(member, pitch)
 
     def _voice(self, member: str, language: str) -> str | None:
@@ -114,6 +118,9 @@ class FileAudience:
 
     def begin(self, utterance: Utterance, waited: float) -> None:
         self._open[utterance.id] = _Open(utterance)
+
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
+        return Cleaned(utterance)  # a file has no loudspeaker
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:
         entry = self._open[utterance.id]

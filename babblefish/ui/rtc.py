@@ -24,6 +24,7 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from fastrtc import AsyncStreamHandler
 from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
 
+from babblefish.envelope import client_event, to_json
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.protocol import (
     Caption,
@@ -31,8 +32,6 @@ from babblefish.protocol import (
     Resume,
     ServerEvent,
     Warn,
-    client_event,
-    to_json,
 )
 from babblefish.settings import Settings
 from babblefish.ui.sdp import ask_for_quality, narrow_offer
