@@ -18,6 +18,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from babblefish.accelerator import f5_library
+from babblefish.accelerator.attention import MaskedAttention
 from babblefish.accelerator.checkpoints import Generation
 from babblefish.accelerator.sampling import CHANNELS, Row, Sampling, sample
 from babblefish.engine.checkpoints import DTYPES
@@ -159,6 +160,8 @@ def _load(files: CheckpointFiles, vocabulary: Vocabulary, device: str, dtype: to
         }
         network.load_state_dict(state, strict=True, assign=True)
     _complete(network, device, dtype)
+    for block in network.transformer_blocks:
+        block.attn.processor = MaskedAttention(arguments["pe_attn_head"])
     return network.eval().requires_grad_(False)
 
 

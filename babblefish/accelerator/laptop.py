@@ -180,7 +180,7 @@ class Laptop:
         here = bind(_LOOPBACK, self.settings.page_port, "--page-port")
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         page.mount(app, page.build(self.reception, self._connection))
-        app.add_middleware(PageWall, key=key)
+        app.add_middleware(PageWall, key=key, evaluates=page.GRADIO_6)
         link = f"http://{_LOOPBACK}:{here.getsockname()[1]}/?key={key}"
         return _server(app), here, link
 
