@@ -29,7 +29,7 @@ from tests.test_own_voices import enrol, server
 from tests.test_rooms import join
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
-NAMES = "Archibald, the elder of the two\nBartholomew, the much younger one\nConstantinople again"
+NAMES = "Archibald, the elder\nBartholomew, the younger"
 SAID_HERTZ = 5600
 """is heard as these names"""
 WINDOW = RATE // 50
@@ -72,7 +72,7 @@ async def meeting(engine, folder, process: LaptopProcess, **settings):
         room.set(glossary=NAMES, original_level=0.0, shared_phones=False, **settings)
         pierre = join(room, "Pierre", "fr")
         hub.profiles.seat(pierre, speaker)
-        async with Phone(pierre, speed=2) as mouth, Phone(join(room, "Dan", "en"), speed=1) as dan:
+        async with Phone(pierre) as mouth, Phone(join(room, "Dan", "en"), speed=1) as dan:
             there = SimpleNamespace(hub=hub, room=room, mouth=mouth, dan=dan, speaker=speaker)
             await until(lambda: asked_now(there))
             yield there
@@ -148,7 +148,7 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
         assert set(voices) == {"o"}, "the own voice is back, after it was tried out"
 
 
-@pytest.mark.parametrize("fault", ["hang", "silence", "html"])
+@pytest.mark.parametrize("fault", ["hang", "silence"])
 async def test_promise_2_a_laptop_that_hangs_or_talks_nonsense(engine, tmp_path, process, fault):
     async with meeting(engine, tmp_path, process) as there:
         await utter(there)
