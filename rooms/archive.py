@@ -161,7 +161,7 @@ def _caption(entry: TranscriptEntry, hears: str, faces: Mapping[str, Face]) -> C
         said.utterance, face.member, name, face.color, found.text if found else said.text,
         language, direction(language), True, said.sequence, said.text if found else "",
         said.language, direction(said.language), _quality(found), found is not None,
-        found is not None and found.synthetic, found is not None and found.voice == "cloned",
+        found is not None and found.synthetic, found is not None and found.own_voice,
         said.start + said.seconds,
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ from rooms.audience import Saying
 from rooms.collection import Collection, Spoken
 from rooms.ears import Ear
 from rooms.own_voices import Occasion, OwnVoices
-from rooms.own_words import OwnWords
+from rooms.own_words import Cleaned, OwnWords
 from rooms.people import People
 from rooms.publication import CaptionLog, Publication, TraceRow
 from rooms.shared_phone import FIRST, SECOND, voice_key
@@ -128,7 +128,7 @@ class Conversation:
 
     def own_voice(self, utterance: Utterance, saying: Saying) -> Occasion | None:
         member, voices = self._room.members.get(utterance.member), self.own_voices
-        if member is None or voices is None or voices.cloning is None or not voices.anybody:
+        if member is None or voices is None or not voices.anybody:
             return None
         if self._strategy() is None:
             return None
@@ -197,8 +197,9 @@ class Conversation:
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
-        if active and self.own_voices is not None:
-            self.own_voices.expect(self.owner(member))
+        voices, there = self.own_voices, self._room.members.values()
+        if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
+            voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
@@ -283,11 +284,11 @@ class Conversation:
             return identity
         return replace(identity, voice=speaker.two.speaker(identity, language, speaker.pair))
 
-    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
         speaker = self._room.members.get(utterance.member)
         if speaker is None or speaker.pair is None:
-            return ()
-        return await self._own_words.heard_in(utterance, self._room.engine.calculate)
+            return Cleaned(utterance)
+        return await self._own_words.without(utterance, self._room.engine.calculate)
 
     def _keeps_sounds(self) -> bool:
         collects = self._collection is not None and self._collection.active

@@ -54,8 +54,9 @@ class Hub:
         self.collection = Collection(self.people, engine)
         self.cloning = Cloning()
         self.own_voices = OwnVoices(
-            self.people, self.collection, engine, self.cloning if cloning is None else cloning
-        )
+            self.people, self.collection, engine, cloning or self.cloning,
+            cloning.forget if cloning else lambda speaker: self.laptops.forget(speaker),
+        )  # fmt: skip
         self.secret = ServerSecret() if storage is None else _secret(settings)
         self.laptops = Laptops(self.secret, self.cloning, storage, lambda: self.people.known)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall

@@ -2,8 +2,7 @@
 
 Only of people who agreed to it, asked again before everything that leaves this server. Recordings
 come from the storage and stay in memory until they change or their owner does not agree any more;
-then laptops are told to forget the voice, also for what happened while this server was stopped:
-the audit tells whose voices were ever given to a laptop. Knows no page and makes no sound.
+then laptops are told to forget the voice. Knows no page and makes no sound.
 """
 
 from __future__ import annotations
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LENT = "voice_lent"
-"""in the audit: a laptop gets somebody's recording"""
-_PAGE, _MOST_PAGES = 500, 200
-"""of the audit that is looked through when the server starts"""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
@@ -50,18 +44,18 @@ class OwnVoices:
     """Of a server. For the event loop; ``close`` at the end."""
 
     def __init__(
-        self, people: People, collection: Collection, engine: Engine, cloning: Cloning | None = None
-    ) -> None:
-        """cloning: the laptops; None: there is nothing to speak with."""
+        self, people: People, collection: Collection, engine: Engine, cloning: Cloning,
+        forget: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """cloning: who speaks. forget: has every laptop delete what it has of somebody, also those
+        that are away, whatever becomes of this process."""
         self.trust = VoiceTrust()
         self.cloning = cloning
         self._people, self._collection, self._engine = people, collection, engine
+        self._delete = forget
         self._kept: dict[str, _Kept] = {}
         self._loading: dict[str, asyncio.Task[CloneReference | None]] = {}
-        self._lent: set[str] = set()
-        self._recalled = False
-        self._anybody = -1, False
-        """version of the people, and whether one of them agreed"""
+        self._agreed: frozenset[str] = frozenset()
         self._unwatch = people.watch(self._people_changed)
 
     async def close(self) -> None:
@@ -82,55 +76,24 @@ class OwnVoices:
     @property
     def anybody(self) -> bool:
         """Whether anybody agreed."""
-        if self._anybody[0] != self._people.version:
-            self._anybody = self._people.version, any(map(self.agrees, self._people.known))
-        return self._anybody[1]
+        return bool(self._agreed)
 
     def _people_changed(self) -> None:
         """Whoever does not agree any more is forgotten before anything else happens."""
-        for speaker in [
-            s for s in {*self._kept, *self._lent, *self._loading} if not self.agrees(s)
-        ]:
-            self._forget(speaker)
-        if self.cloning is not None and not self._recalled:
-            self._recalled = True
-            self.trust.start(self._recall())
-
-    def _forget(self, speaker: str) -> None:
-        self._kept.pop(speaker, None)
-        self._lent.discard(speaker)
-        self.trust.forget(speaker)
-        if task := self._loading.pop(speaker, None):
-            task.cancel()
-        if self.cloning is not None:
-            self.cloning.forget(speaker)
-
-    async def _recall(self) -> None:
-        """What laptops were given in the past by people who do not agree now: they may have been
-        away when it had to be forgotten, and this server may have stopped before they came back."""
-        lent: set[str] = set()
-        try:
-            for page in range(_MOST_PAGES):
-                lines = await self._storage.audit_log(_PAGE, page * _PAGE)
-                lent.update(line.subject for line in lines if line.act == LENT)
-                if len(lines) < _PAGE:
-                    break
-        except BabbleFishError as error:
-            log.warning("the audit could not be read", code=error.code)
-            self._recalled = False
-        for speaker in lent:
-            if self.agrees(speaker):
-                self._lent.add(speaker)
-            else:
-                self._forget(speaker)
+        agreed = frozenset(filter(self.agrees, self._people.known))
+        for speaker in (self._agreed | self._kept.keys() | self._loading.keys()) - agreed:
+            self._kept.pop(speaker, None)
+            self.trust.forget(speaker)
+            if task := self._loading.pop(speaker, None):
+                task.cancel()
+            self._delete(speaker)
+        self._agreed = agreed
 
     # --- recordings -----------------------------------------------------------------------------
 
     def expect(self, speaker: str | None) -> None:
         """They begin to talk: have their recording ready when it is needed."""
-        if speaker is None or self.cloning is None or not self.agrees(speaker):
-            return
-        if self._stale(speaker):
+        if speaker is not None and self.agrees(speaker) and self._stale(speaker):
             self._load_once(speaker)
 
     async def reference(self, speaker: str | None) -> CloneReference | None:
@@ -144,8 +107,6 @@ class OwnVoices:
                 reference = kept.reference
             else:
                 reference = await asyncio.shield(self._load_once(speaker))
-            if reference is None or not await self._lend(speaker):
-                return None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -190,17 +151,6 @@ class OwnVoices:
             return None
         self._kept[speaker] = _Kept(chosen, reference)
         return reference
-
-    async def _lend(self, speaker: str) -> bool:
-        """Nothing leaves this server that nobody would know to recall."""
-        if speaker not in self._lent:
-            try:
-                await self._storage.note("server", LENT, speaker)
-            except BabbleFishError as error:
-                log.warning("no voice is lent that cannot be noted", code=error.code)
-                return False
-            self._lent.add(speaker)
-        return True
 
     @property
     def _storage(self):

@@ -137,7 +137,7 @@ def test_a_reference_has_a_frame_for_every_256_samples():
 
 def test_unreadable_files_are_named(folder, tmp_path):
     whole = files(folder, "v1")
-    with pytest.raises(WeightsError, match="model.gone is missing"):
+    with pytest.raises(WeightsError, match=r"model\.gone is missing"):
         F5Network(CheckpointFiles(tmp_path / "model.gone", whole.vocabulary, "v1"), "cpu", "fp32")
     with pytest.raises(WeightsError, match="missing"):
         Vocabulary(tmp_path / "vocab.txt")

@@ -103,11 +103,32 @@ def test_presets_say_what_they_change_and_do_it(visitor: Visitor, server: HostSe
     chosen = page.locator("#bf-preset")
     expect(chosen.get_by_label("Lecture")).to_be_checked()
     chosen.get_by_label("Interview").check()
-    expect(chosen).to_contain_text("Two people share one phone")
+    expect(chosen).to_contain_text("Two people at one phone")
     until(page, lambda: room.settings.detect_language and not room.settings.listen_only)
+    join(server, "Table", "auto", hears="es", also="fr")
+    expect(page.get_by_text("two people: Spanish and French")).to_be_visible()
     expect(page.get_by_role("button", name="Make presenter: Eva")).to_have_count(0)
     open_settings(visitor)
     form.get_by_label("Stand-up").check()
+
+
+def test_whose_voices_speak_is_the_hosts_choice_at_any_time(
+    visitor: Visitor, server: HostServer
+) -> None:
+    room = open_room(visitor, server, "Voices")
+    page = visitor.page
+    open_settings(visitor)
+    voices = page.locator("#bf-voices")
+    expect(voices.get_by_label("Own voice when it is ready")).to_be_checked()
+    expect(voices).to_contain_text("only for people who agreed to it")
+    voices.get_by_label("change to the own one").check()
+    until(page, lambda: room.settings.voices == "replace")
+    expect(voices).to_contain_text("only what was not heard yet is replaced")
+    voices.get_by_label("Neutral voices only").check()
+    until(page, lambda: room.settings.voices == "neutral")
+    expect(voices).to_contain_text("Nobody is imitated")
+    server.call(room.set, voices="sequential")  # on another screen
+    expect(voices.get_by_label("Own voice when it is ready")).to_be_checked()
 
 
 def test_names_and_terms_hold_at_once_and_mistakes_are_explained(

@@ -250,6 +250,24 @@ def test_the_original_shows_on_tap_in_its_own_direction(phone: OpenPhone) -> Non
     dan.page.wait_for_selector(".caption:not(.playing) .marks >> text=not spoken")
 
 
+def test_promise_29_captions_tell_whose_voice_is_heard(phone: OpenPhone) -> None:
+    dan = phone().join()
+    for utterance, seen in (("a", {}), ("b", {}), ("c", {"own_voice": True}), ("d", {})):
+        if utterance == "d":
+            dan.send(Voicing("d", "playing", True))  # before its caption
+        dan.say(utterance, f"Sentence {utterance}.", translated=True, synthetic=True, **seen)
+    badges = dan.page.locator(".caption .who .mark")
+    neutral, own = "synthetic voice", "own voice, synthetic"
+    dan.until_texts(".caption .who .mark", [neutral, neutral, own, own])
+    dan.send(Voicing("b", "playing"))
+    dan.send(Voicing("b", "playing", True))  # it took over
+    dan.until_texts(".caption .who .mark", [neutral, own, own, own])
+    dan.send(Voicing("b", "played"))
+    dan.page.wait_for_selector(".caption:not(.playing) >> nth=1")
+    dan.until_texts(".caption .who .mark", [neutral, own, own, own])
+    assert badges.nth(1).is_visible(), "the heading says that the voice is another one"
+
+
 def test_promise_27_nobody_is_named_who_may_be_somebody_else(phone: OpenPhone) -> None:
     dan = phone().join()
     dan.say("a", "Good morning.", name="Sofía", member="p3", color=3)

@@ -41,6 +41,8 @@ _REPLACE_WITHIN_S = 10.0
 _INSTEAD_S = 10.0
 """how long the own voice is waited for where no other can"""
 _LOOK_S = 0.25
+_HURRY_S = 2.5
+"""by which somebody is behind for whom it is said faster"""
 
 
 class Cloning(Protocol):
@@ -153,7 +155,8 @@ class TwoTier:
         samples, speed = stream.get(number), self._speaking.pace()
         if samples is None or speed is None:
             return None
-        if speed > 1.0:
+        behind = self._own.listeners(self._speaking.language).behind
+        if speed > 1.0 and behind > _HURRY_S:  # else much is there only because it came quickly
             samples = await self._engine.calculate(faster, samples, speed)
         return self._speaking.cloned(number, samples, replaces)
 
@@ -163,7 +166,7 @@ class TwoTier:
         stream = self._stream(parts, _REPLACE_WITHIN_S)
         given = own = 0
         with self._speaking.promise(parts) as promise:
-            while given < len(parts) or (own < len(parts) and not stream.over):
+            while given < len(parts) or stream.get(own) is not None or not stream.over:
                 if self._speaking.pace() is None:
                     return
                 if stream.get(own) is not None:

@@ -205,6 +205,11 @@ class TranslatedLine:
         """A synthetic voice said it to somebody."""
         return self.voice != "none"
 
+    @property
+    def own_voice(self) -> bool:
+        """That voice was a copy of the speaker's own, for some of it at least."""
+        return self.voice == "cloned"
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:

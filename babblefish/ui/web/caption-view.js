@@ -4,7 +4,16 @@ import { Captions } from "./captions.js";
 import { $, icon, make, show } from "./dom.js";
 import { t } from "./strings.js";
 
+function write(element, { text = "", language = "", direction = "ltr" } = {}) {
+  element.textContent = text;
+  element.lang = language;
+  element.dir = direction;
+}
+
 const nameOf = ({ name, known }) => (known === false ? t("caption.unknown", { name }) : name);
+
+/** In which kind of voice it is heard; the heading of several captions says it once. */
+const voiceOf = ({ synthetic, own_voice }) => (own_voice ? "own" : synthetic ? "synthetic" : "");
 
 const AT_END_PX = 56;
 const MOST_KEPT_WHILE_READING = 1500;
@@ -33,6 +42,14 @@ export class CaptionView {
     return this.store.lastSeq;
   }
 
+  /** Two people read here, in these two languages, the first one's above; null: one person. */
+  sharedBy(pair) {
+    if (String(pair) === String(this.store.pair)) return;
+    this.store.pair = pair;
+    for (const [entry, row] of this.rows) this.fill(entry, row);
+    this.changed();
+  }
+
   // --- events ---
 
   caption(event) {
@@ -50,7 +67,7 @@ export class CaptionView {
     }
     if (entry.final) {
       if (!this.following) this.unread += 1;
-      this.announce(entry);
+      this.announce(event);
     }
     this.changed();
   }
@@ -64,7 +81,7 @@ export class CaptionView {
     this.store.retractPartials().forEach((entry) => this.discard(entry));
   }
 
-  voicing(utterance, state) {
+  voicing(utterance, state, ownVoice) {
     if (state === "playing") {
       for (const entry of this.store.list) {
         if (entry.voicing === "playing" && entry.utterance !== utterance) {
@@ -73,7 +90,7 @@ export class CaptionView {
         }
       }
     }
-    const entry = this.store.voice(utterance, state);
+    const entry = this.store.voice(utterance, state, ownVoice);
     if (entry) this.mark(entry);
   }
 
@@ -83,15 +100,18 @@ export class CaptionView {
     const row = {
       item: make("li", { class: "caption" }),
       name: make("bdi"),
-      voice: make("span", { class: "mark" }, icon("wave"), make("span", { text: t("caption.synthetic") })),
+      voice: make("span", { class: "mark" }, icon("wave")),
+      voiceName: make("span"),
       time: make("time"),
       text: make("p", { class: "text" }),
       marks: make("span", { class: "marks" }),
+      second: make("p", { class: "text second" }),
       original: make("p", { class: "original" }),
       button: make("button", { type: "button", class: "translate" }, icon("translate")),
     };
+    row.voice.append(row.voiceName);
     const head = make("p", { class: "who" }, make("i", { class: "dot", "aria-hidden": "true" }), row.name, row.time, row.voice);
-    row.item.append(head, make("div", { class: "line" }, make("div", { class: "words" }, row.text, row.original, row.marks), row.button));
+    row.item.append(head, make("div", { class: "line" }, make("div", { class: "words" }, row.text, row.second, row.original, row.marks), row.button));
     row.original.id = `original-${(this.count = (this.count ?? 0) + 1)}`;
     row.button.setAttribute("aria-controls", row.original.id);
     row.button.addEventListener("click", () => this.toggleOriginal(entry));
@@ -104,13 +124,15 @@ export class CaptionView {
   fill(entry, row) {
     row.item.className = `caption c${entry.color % 12}`;
     row.item.classList.toggle("partial", !entry.final);
-    row.item.classList.toggle("mine", this.isMe(entry.member));
+    const [first, second] = this.linesOf(entry);
+    row.item.classList.toggle("mine", this.isMe(entry.member) && !this.store.pair);
     row.item.classList.toggle("unknown", entry.known === false);
     row.name.textContent = nameOf(entry);
-    row.text.textContent = entry.text;
-    row.text.lang = entry.language;
-    row.text.dir = entry.direction;
-    const translated = entry.final && entry.translated && Boolean(entry.original_text);
+    write(row.text, first);
+    write(row.second, second);
+    show(row.second, Boolean(second));
+    const both = this.store.pair?.includes(entry.original_language || entry.language);
+    const translated = entry.final && entry.translated && Boolean(entry.original_text) && !both;
     row.item.classList.toggle("translated", translated);
     row.original.textContent = translated ? entry.original_text : "";
     if (translated) {
@@ -122,9 +144,15 @@ export class CaptionView {
       row.time.dateTime = at.toISOString();
       row.time.textContent = this.clock.format(at);
     }
-    show(row.voice, entry.final && entry.synthetic);
     this.mark(entry);
     this.openOriginal(row, row.item.classList.contains("open"));
+  }
+
+  /** What is read of an entry: one line, or one for each of two people. */
+  linesOf(entry) {
+    if (!this.store.pair) return [entry];
+    const lines = this.store.pair.map((code) => entry.lines[code]).filter(Boolean);
+    return lines.length > 0 ? lines : [entry];
   }
 
   /** Badges and highlight, which may change after the caption is final. */
@@ -132,6 +160,8 @@ export class CaptionView {
     const row = this.rows.get(entry);
     if (!row) return;
     row.item.classList.toggle("playing", entry.voicing === "playing");
+    row.voiceName.textContent = t(entry.own_voice ? "caption.ownVoice" : "caption.synthetic");
+    show(row.voice, entry.final && (entry.synthetic || entry.own_voice));
     const marks = [];
     if (entry.quality === "basic" && entry.translated) marks.push(["translate", "caption.basic"]);
     if (entry.voicing === "skipped") marks.push(["volume-off", "caption.skipped"]);
@@ -163,7 +193,7 @@ export class CaptionView {
     for (const entry of this.store.list) {
       const same =
         before && before.member === entry.member && nameOf(before) === nameOf(entry) &&
-        (!entry.final || Boolean(before.synthetic) === Boolean(entry.synthetic)) &&
+        (!entry.final || voiceOf(before) === voiceOf(entry)) &&
         (!entry.at || !before.at || entry.at - before.at < 90);
       this.rows.get(entry).item.classList.toggle("follows", Boolean(same));
       before = entry;
@@ -242,7 +272,7 @@ export class CaptionView {
   }
 
   announce(entry) {
-    if (!this.reading || this.isMe(entry.member)) return;
+    if (!this.reading || (this.isMe(entry.member) && !this.store.pair)) return;
     const log = $("log");
     const words = make("span", { text: entry.text, lang: entry.language, dir: entry.direction });
     log.append(make("p", {}, make("bdi", { text: nameOf(entry) }), ": ", words));
