@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,18 @@ from babblefish.errors import WeightsError
 from tests import tiny_f5
 
 SEVEN = Sampling(7)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TEXTS = ("A short one. Yes.", "Bonjour à tous. This is a longer sentence.", "好的。你好世界")
 FRAMES = (130, 260, 90)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Networks this small wait for their threads more than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +78,7 @@ def test_one_utterance_is_exactly_what_the_library_makes_of_it(network, folder):
 def test_a_batch_says_what_each_says_alone(network):
     """References, texts and lengths differ; the library's own batches differ, too: from it."""
     alone = [network.sample([row], SEVEN)[0] for row in rows(network)]
-    for order in itertools.permutations(range(3)):
+    for order in ((0, 1, 2), (2, 1), (1, 0)):
         together = network.sample([rows(network)[i] for i in order], SEVEN)
         for i, mel in zip(order, together, strict=True):
             assert mel.shape == alone[i].shape

@@ -97,6 +97,7 @@ class F5Network:
         self.vocabulary = Vocabulary(files.vocabulary)
         self.device, self.precision = device, precision
         self.network = _load(files, self.vocabulary, device, DTYPES[precision])
+        self.parameters = sum(weight.numel() for weight in self.network.parameters())
         if compiled:
             for block in self.network.transformer_blocks:
                 block.compile(dynamic=True)
@@ -153,7 +154,7 @@ def _load(files: CheckpointFiles, vocabulary: Vocabulary, device: str, dtype: to
                 "do not belong together.",
             )
         with torch.device("meta"):
-            network = f5_library.DiT(**arguments, mel_dim=CHANNELS, attn_mask_enabled=True)
+            network = f5_library.DiT(**arguments, mel_dim=CHANNELS)
         state = {
             name: value.to(device, torch.float32 if _is_exact(name) else dtype, copy=True)
             for name, value in _tensors(files.weights)

@@ -26,6 +26,8 @@ _SOON = 0.5
 """seconds that a first clause may take; fewer steps where it would take longer"""
 _TYPICAL_FRAMES = 800
 """of a reference of 7 s and a first clause"""
+_FEW = 5e6
+"""parameters; networks smaller than this wait for their threads more than they compute"""
 _WARM_UP = "Good morning, everybody."
 
 
@@ -61,6 +63,8 @@ class Networks:
         self._vocoder = Vocoder(self._weights_dir / checkpoints.VOCOS.folder, self._device)
         while True:
             network = self.get(first.key, tell)
+            if self._device == "cpu" and network.parameters < _FEW:
+                torch.set_num_threads(1)
             tell("Warming up")
             mel, seconds = self._try(network)
             if torch.isfinite(mel).all():

@@ -24,7 +24,7 @@ _ORDINALS = {
     "en": re.compile(r"(?<!\d)(\d{1,4})(?:st|nd|rd|th)\b"),
     "fr": re.compile(r"(?<!\d)(\d{1,4})(?:ère|ere|er|re|ème|eme|e)\b"),
     "es": re.compile(r"(?<!\d)(\d{1,4})\.?[ºª]"),
-    "it": re.compile(r"(?<!\d)(\d{1,4})\.?[ºª°](?!C)"),
+    "it": re.compile(r"(?<!\d)(\d{1,4})\.?[ºª]"),
 }
 _YEARS = {"en": range(1100, 2100), "de": range(1100, 2000)}
 _HAN_DIGITS = "零一二三四五六七八九"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -109,7 +110,7 @@ class SynthesisThread(threading.Thread):
         except BabbleFishError as error:
             trouble = error
         except Exception as error:
-            log.exception("cannot start", kind=type(error).__name__)
+            log.error("cannot start", **_where(error))
             trouble = SynthesisError("not_ready", "F5-TTS cannot be started here, see the log.")
         self.message = trouble.message if trouble else ""
         self._ready(trouble)
@@ -150,7 +151,7 @@ class SynthesisThread(threading.Thread):
         except BabbleFishError as error:
             self._fail_all(batch, SynthesisError("synthesis_failed", error.message))
         except Exception as error:
-            log.exception("a batch failed", kind=type(error).__name__)
+            log.error("a batch failed", **_where(error))
             self._fail_all(batch, SynthesisError("synthesis_failed", "F5-TTS failed."))
             self._look_after_the_device()
         else:
@@ -272,6 +273,15 @@ class SynthesisThread(threading.Thread):
         while not self._closing and not self._begin():
             with self.lock:
                 self.lock.wait(10.0)
+
+
+def _where(error: Exception) -> dict[str, str]:
+    """What may be logged of an error: neither its message nor values, which may be speech."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return {
+        "kind": type(error).__name__,
+        "at": " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames),
+    }
 
 
 def new_frames(words: str, speaking_pace: float) -> int:
