@@ -44,6 +44,16 @@ class SynthesisError(BabbleFishError):
     stage = "synthesis"
 
 
+class CloningError(BabbleFishError):
+    """No laptop says this in the speaker's own voice, or not in time: say it in the neutral one.
+
+    Codes: "nobody" (no laptop to ask), "late", "unreachable", "refused" (the laptop does not know
+    this server), "bad_answer", "bad_audio", "bad_request", "forgotten", "closed", and those of the
+    laptop itself (``accelerator_protocol.Failed.code``)."""
+
+    stage = "cloning"
+
+
 class SpeakerError(BabbleFishError):
     stage = "speaker"
 

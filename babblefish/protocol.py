@@ -98,6 +98,10 @@ class Speech:
     """True on the final clause of this utterance in this language"""
     plain: bool = False
     """said by a plain voice in place of the one that was wanted"""
+    own_voice: bool = False
+    """said in a copy of the speaker's own voice"""
+    replaces: bool = False
+    """this clause was given before, in another voice: instead of what was not heard of it yet"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,9 @@ class Caption:
     translated: bool = False
     synthetic: bool = False
     """a synthetic voice speaks it to this listener"""
+    own_voice: bool = False
+    """that voice was a copy of the speaker's own, for some of it at least; what is only about to
+    be heard is told by ``Voicing``"""
     at: float = 0.0
     """Unix time of the end of the utterance"""
     known: bool = True
@@ -230,6 +237,8 @@ class Voicing:
     utterance: str
     state: Literal["playing", "played", "skipped"]
     """``skipped``: caption only, the sound was dropped to catch up"""
+    own_voice: bool = False
+    """while ``playing``: a copy of the speaker's own voice is heard; sent again when it changes"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ of the same name wins. Nothing else in the program reads the environment.
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,3 +102,12 @@ def go_online() -> None:
     """Take back ``go_offline`` for downloads from the hub. Call before importing huggingface_hub;
     nothing but ``models fetch`` does."""
     os.environ["HF_HUB_OFFLINE"] = "0"
+
+
+def keep_temporary_files_in(folder: Path) -> None:
+    """Whatever a library writes to a temporary file, here and in processes started from here.
+    Call before importing gradio. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    tempfile.tempdir = str(folder)
+    os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = str(folder)

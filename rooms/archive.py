@@ -6,6 +6,7 @@ Nothing here waits or raises: a storage in trouble costs lines of the transcript
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,10 @@ MOST_DAYS = 3650
 _SLACK = 200
 """captions of one moment that a phone may have read in another order than they are stored in;
 those that it knows already it leaves out itself"""
+
+
+_MOST_UNHEARD = 100
+"""utterances that may be waiting to be heard"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,9 @@ class Archive:
         self._past = tuple(past)
         self.first_seq = first_seq
         self._open: dict[str, dict[str, TranslatedLine]] = {}
-        """utterances that are being translated and spoken"""
+        """utterances that are being translated, spoken and heard"""
+        self._done: deque[str] = deque()
+        """those of them that are not translated any more"""
 
     @property
     def policy(self) -> TranscriptPolicy:
@@ -71,6 +78,7 @@ class Archive:
         """The transcript is deleted: nothing of it comes back, nor the rest of a sentence."""
         self._past = ()
         self._open.clear()
+        self._done.clear()
 
     def forget_all_but(self, speakers: Container[str]) -> None:
         """Somebody was deleted: what enrolled people said is sent again only if they are among
@@ -79,6 +87,8 @@ class Archive:
             entry for entry in self._past
             if entry.spoken.speaker_id is None or entry.spoken.speaker_id in speakers
         )  # fmt: skip
+        while self._done:
+            self._open.pop(self._done.popleft(), None)
 
     # --- what is said -----------------------------------------------------------------------
 
@@ -104,11 +114,15 @@ class Archive:
     def voiced(self, utterance: str, language: str, voice: VoiceKind) -> None:
         """A synthetic voice says the translation to somebody."""
         line = self._open.get(utterance, {}).get(language)
-        if line is not None and line.voice != voice:
+        if line is not None and line.voice not in (voice, "cloned"):
             self._record(replace(line, voice=voice))
 
     def done(self, utterance: str) -> None:
-        self._open.pop(utterance, None)
+        """It is interpreted; some of it may still be about to be heard."""
+        if utterance in self._open:
+            self._done.append(utterance)
+        while len(self._done) > _MOST_UNHEARD:
+            self._open.pop(self._done.popleft(), None)
 
     def _record(self, line: TranslatedLine) -> None:
         if self._storage is not None and line.utterance in self._open:
@@ -147,7 +161,8 @@ def _caption(entry: TranscriptEntry, hears: str, faces: Mapping[str, Face]) -> C
         said.utterance, face.member, name, face.color, found.text if found else said.text,
         language, direction(language), True, said.sequence, said.text if found else "",
         said.language, direction(said.language), _quality(found), found is not None,
-        found is not None and found.synthetic, said.start + said.seconds,
+        found is not None and found.synthetic, found is not None and found.own_voice,
+        said.start + said.seconds,
     )  # fmt: skip
 
 

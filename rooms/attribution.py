@@ -50,11 +50,19 @@ class Attribution:
 
     def identify(self, voiceprint: np.ndarray | None, seconds: float) -> Identity:
         """See ``Identifier.identify``. Once for each utterance, in their order."""
+        self._look()
+        return self._identifier.identify(voiceprint, seconds)
+
+    def named(self, voiceprint: np.ndarray | None, seconds: float) -> Identity | None:
+        """See ``Identifier.named``. As often as one likes, before ``identify``."""
+        self._look()
+        return self._identifier.named(voiceprint, seconds)
+
+    def _look(self) -> None:
         known = self._people.version, self._owner()
         if known != self._known:
             self._known = known
             self._identifier.know(self._people.enrolled(), known[1])
-        return self._identifier.identify(voiceprint, seconds)
 
 
 def label(member: Member, identity: Identity, people: People, present: Iterable[Member]) -> Label:

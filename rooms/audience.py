@@ -5,15 +5,34 @@ An interface alone: ``rooms/room.py`` is one for people, ``babblefish/ui/files.p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
 from babblefish.engine.identification import Identity
 from babblefish.engine.pitch import Pitch
+from babblefish.engine.two_tier import OwnVoice
 from babblefish.protocol import EngineMessage, Transcript, Translation, Utterance
 from rooms.collection import Spoken
 from rooms.own_words import Cleaned
 from rooms.people import People
+
+
+class Saying(Protocol):
+    """An utterance that is being interpreted, while it is not sure yet that it is one."""
+
+    certain: asyncio.Event
+    """set when it is one: what is published is heard from then on"""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who said it, as it is shown; None while that is open."""
+        ...
+
+    async def who(self, patient: bool) -> Identity | None:
+        """The same as early as it can be known. patient: if that is not before the end, wait for
+        it; else None, where it is nobody whose voiceprint is known."""
+        ...
 
 
 class Audience(Protocol):
@@ -42,6 +61,10 @@ class Audience(Protocol):
 
     def targets(self, member: str) -> Mapping[str, str | None]:
         """Languages wanted by the others → voice, or None for captions only."""
+        ...
+
+    def own_voice(self, utterance: Utterance, saying: Saying) -> OwnVoice | None:
+        """How it may be said in the voice of whoever said it; None: it may not."""
         ...
 
     def heard(self, member: str, utterance: str, pitch: Pitch) -> None:

@@ -98,10 +98,10 @@ class Collection:
         self._reader: asyncio.Task | None = None
         self._arithmetic = ThreadPoolExecutor(1, "collection")
         """for what takes longer than the event loop can spare"""
-        people.on_change = self._people_changed
+        self._unwatch = people.watch(self._people_changed)
 
     async def close(self) -> None:
-        self._people.on_change = lambda: None
+        self._unwatch()
         tasks = [task for task in (self._worker, self._reader) if task]
         for task in tasks:
             task.cancel()
@@ -137,6 +137,19 @@ class Collection:
         """The best 6 to 12 s of somebody, by the ids of clips in the storage."""
         known = self._profiles.get(speaker) if self._may_have_voice(speaker) else None
         return known.reference if known else None
+
+    async def choose(self, speaker: str) -> VoiceReference | None:
+        """As ``reference``; made now of what is kept where there is none yet, which takes some
+        tenths of a second. Raises BabbleFishError."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+        profile = self._profiles.get(speaker)
+        if profile is not None and profile.reference is None:
+            await self._complete(profile)
+            enrolled = await self._enrolled(speaker)
+            found = await self._off_loop(voice_reference.choose, profile.stretches(), enrolled)
+            profile.reference = profile.reference or found
+        return self.reference(speaker)
 
     async def idle(self) -> None:
         """Returns when nothing waits to be looked at."""

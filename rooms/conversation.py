@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from babblefish.engine.identification import UNHEARD, Identity
 from babblefish.engine.pitch import Pitch
+from babblefish.engine.two_tier import Listeners, Strategy
 from babblefish.engine.voice_matching import Person as VoicedPerson
 from babblefish.engine.voices import VoiceBook
 from babblefish.languages import direction
@@ -29,13 +30,16 @@ from babblefish.protocol import (
 from rooms import glossary
 from rooms.archive import Face
 from rooms.attribution import display_name, label, speaker_of
+from rooms.audience import Saying
 from rooms.collection import Collection, Spoken
 from rooms.ears import Ear
+from rooms.own_voices import Occasion, OwnVoices
 from rooms.own_words import Cleaned, OwnWords
 from rooms.people import People
 from rooms.publication import CaptionLog, Publication, TraceRow
 from rooms.shared_phone import FIRST, SECOND, voice_key
 from rooms.soundings import Soundings
+from rooms.voices_heard import VoicesHeard
 
 if TYPE_CHECKING:
     from rooms.member import Member
@@ -55,6 +59,8 @@ class Conversation:
         self.on_voice: Callable[[Member, str, str], None] = lambda member, language, voice: None
         """told which voice a member was given in which language"""
         self._captions = CaptionLog(room.kept.archive.first_seq)
+        self.voices_heard = VoicesHeard(room.kept.archive, self._captions, self.traces, room.clock)
+        self.own_voices: OwnVoices | None = None
         self._voices = VoiceBook()
         self._publications: dict[str, Publication] = {}
 
@@ -121,6 +127,36 @@ class Conversation:
             for language, audible in wanted.items()
         }
 
+    def own_voice(self, utterance: Utterance, saying: Saying) -> Occasion | None:
+        member, voices = self._room.members.get(utterance.member), self.own_voices
+        if member is None or voices is None or not voices.anybody:
+            return None
+        if self._strategy() is None:
+            return None
+
+        def speaker(identity: Identity) -> str | None:
+            if member.pair:  # of two, only the voice itself tells whose it is
+                return identity.person
+            return speaker_of(member, self._shown(member, identity))
+
+        return Occasion(
+            voices, voices.cloning, saying, strategy=self._strategy, speaker_of=speaker,
+            owner=None if member.pair else member.speaker, name=member.name,
+            listeners=lambda language: self._listeners(member, utterance.id, language),
+        )  # fmt: skip
+
+    def _strategy(self) -> Strategy | None:
+        chosen = self._room.settings.voices
+        return None if chosen == "neutral" else chosen
+
+    def _listeners(self, speaker: Member, utterance: str, language: str) -> Listeners:
+        there = [
+            ear for m in self._room.members.values() if m.connected and (m is not speaker or m.pair)
+            for ear in m.ears if ear.hears == language
+        ]  # fmt: skip
+        free = min((ear.playout.ahead(utterance) for ear in there), default=0.0)
+        return Listeners(free, max((ear.member.playout.lag for ear in there), default=0.0))
+
     def heard(self, member: str, utterance: str, pitch: Pitch) -> None:
         speaker = self._room.members.get(member)
         if speaker is not None and speaker.pair:
@@ -162,6 +198,9 @@ class Conversation:
 
     def speaking(self, member: str, active: bool) -> None:
         self.sounds.speaking(member, active)
+        voices, there = self.own_voices, self._room.members.values()
+        if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
+            voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
@@ -187,7 +226,7 @@ class Conversation:
                     shown.language, direction(shown.language), False,
                     0, transcript.text if translation else "", transcript.language,
                     direction(transcript.language), translation.quality if translation else "good",
-                    translation is not None, False, time.time(), by.known,
+                    translation is not None, False, False, time.time(), by.known,
                 )
             )  # fmt: skip
 
@@ -205,7 +244,7 @@ class Conversation:
             return
         publication = Publication(
             utterance, speaker, lambda: list(self._room.members.values()), self._captions,
-            self._room.kept.archive, self._room.clock() - waited, waited,
+            self._room.kept.archive, self.voices_heard, self._room.clock() - waited, waited,
         )  # fmt: skip
         self._publications[utterance.id] = publication
         publication.open(dict(self.targets(utterance.member)))

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
+from babblefish.engine import two_tier
+from babblefish.engine.cloning import Cloning
 from babblefish.engine.engine import Engine
 from babblefish.errors import RoomError, StorageError
 from babblefish.settings import Settings
@@ -22,7 +24,9 @@ from rooms import presets
 from rooms.collection import Collection
 from rooms.enrolment import Enrolments
 from rooms.keeping import Kept, Past, RoomKeeper
+from rooms.laptops import Laptops
 from rooms.member import Member
+from rooms.own_voices import OwnVoices
 from rooms.people import People
 from rooms.profiles import Profiles
 from rooms.room import Room, RoomSettings
@@ -36,8 +40,10 @@ class Hub:
     def __init__(
         self, settings: Settings, engine: Engine, storage: Storage | None = None,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+        cloning: two_tier.Cloning | None = None,
     ) -> None:  # fmt: skip
-        """storage: started and closed with the hub; None: nothing outlives the process.
+        """cloning: who speaks in people's own voices; None: the laptops, ``self.cloning``.
+        storage: started and closed with the hub; None: nothing outlives the process.
         wall: Unix time, by which links and transcripts end."""
         self.rooms: dict[str, Room] = {}
         self.storage = storage
@@ -46,7 +52,13 @@ class Hub:
         self.profiles = Profiles(self, engine)
         self.enrolments = Enrolments(self, engine)
         self.collection = Collection(self.people, engine)
+        self.cloning = Cloning()
+        self.own_voices = OwnVoices(
+            self.people, self.collection, engine, cloning or self.cloning,
+            cloning.forget if cloning else lambda speaker: self.laptops.forget(speaker),
+        )  # fmt: skip
         self.secret = ServerSecret() if storage is None else _secret(settings)
+        self.laptops = Laptops(self.secret, self.cloning, storage, lambda: self.people.known)
         self._settings, self._engine, self._clock, self._wall = settings, engine, clock, wall
         self._sweeper: asyncio.Task | None = None
         self._keeper: RoomKeeper | None = None
@@ -57,6 +69,7 @@ class Hub:
         """With a storage, opens the rooms again that were open when the server stopped."""
         if self._keeper is not None:
             await self._keeper.start()
+        await self.laptops.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="hub sweeper")
 
     async def close(self) -> None:
@@ -71,6 +84,8 @@ class Hub:
         if self.storage is None or self._keeper is None:
             for code in list(self.rooms):
                 await self.close_room(code)
+            await self.own_voices.close()
+            await self._let_laptops_go()
             await self.collection.close()
             await self.profiles.close()
             return
@@ -78,9 +93,15 @@ class Hub:
         for room in self.rooms.values():
             await room.suspend()
         self.rooms.clear()
+        await self.own_voices.close()
+        await self._let_laptops_go()
         await self.collection.close()
         await self.profiles.close()
         await self.storage.close()
+
+    async def _let_laptops_go(self) -> None:
+        await self.laptops.close()
+        await self.cloning.close()
 
     async def refresh_people(self) -> None:
         """Read the known people anew; the engine has to be ready."""
@@ -116,6 +137,7 @@ class Hub:
             clock=self._clock, people=self.people, collection=self.collection,
         )  # fmt: skip
         room.conversation.on_voice = self.profiles.voice_found
+        room.conversation.own_voices = self.own_voices
         self.rooms[room.code] = room
         return room
 

@@ -116,8 +116,11 @@ class Member:
         return Link(self, send)
 
     def _on_playout(self, name: str, state: State) -> None:
-        utterance, _ = track(name, self.hears)
-        self.send(Voicing(utterance, state))
+        utterance, language = track(name, self.hears)
+        own = state == "own_voice"
+        if own or state == "playing":
+            self.room.conversation.voices_heard.note(utterance, language, own)
+        self.send(Voicing(utterance, "playing" if own else state, own))
 
 
 class Link(AbstractContextManager):
@@ -181,10 +184,10 @@ class Link(AbstractContextManager):
         playout = self.member.playout
         frame = playout.next_frame()
         if playout.spoken is not None:
-            name, offset, sound = playout.spoken
+            name, own, offset, sound = playout.spoken
             utterance, language = track(name, self.member.hears)
             self.member.room.conversation.sounds.played(
-                self.member.id, utterance, language, offset, sound
+                self.member.id, utterance, language, offset, sound, own
             )
         self._frames += 1
         if self._frames % _LAG_EVERY_FRAMES == 0:

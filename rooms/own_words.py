@@ -31,7 +31,7 @@ class OwnWords:
 
     def __init__(self, sounds: Soundings) -> None:
         self._sounds = sounds
-        self._texts: dict[tuple[str, str], str] = {}
+        self._texts: dict[tuple[str, ...], str] = {}
         """(utterance, language) → translation"""
         self._levels: dict[str, deque[float]] = {}
         """member → loudness of what was said there while the phone was silent"""
@@ -63,7 +63,7 @@ class OwnWords:
         if not sounds:
             levels.append(await calculate(own_echo.loudness, utterance.audio.samples))
             return Cleaned(utterance)
-        texts = [self._texts.get(sound.source, "") for sound in sounds]
+        texts = [self._texts.get(sound.source[:2], "") for sound in sounds]
         usual = float(np.median(levels)) if levels else None
         return await calculate(clean, utterance, sounds, texts, usual)
 

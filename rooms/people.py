@@ -39,14 +39,18 @@ class People:
         """storage: None where nothing is kept; then nobody is known."""
         self.storage = storage
         self.version = 0
-        self.on_change: Callable[[], None] = lambda: None
-        """called on the event loop after each change"""
+        self._watchers: list[Callable[[], None]] = []
         self._known: Mapping[str, KnownPerson] = MappingProxyType({})
 
     @property
     def known(self) -> Mapping[str, KnownPerson]:
         """Speaker id → person; replaced as a whole, never changed."""
         return self._known
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Called on the event loop after each change, until what this returns is called."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def get(self, speaker: str | None) -> KnownPerson | None:
         return self._known.get(speaker) if speaker else None
@@ -77,7 +81,8 @@ class People:
             {s.id: KnownPerson(s, agreed[s.id], _samples(s.id, prints)) for s in speakers}
         )
         self.version += 1
-        self.on_change()
+        for changed in list(self._watchers):
+            changed()
 
 
 def _samples(speaker: str, prints: list[Embedding]) -> tuple[Sample, ...]:

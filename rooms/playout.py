@@ -4,7 +4,8 @@ Time is the number of frames taken; there is no clock, network or engine in here
 played in the order in which their speakers finished. A backlog is worked off in three steps:
 shorter pauses between utterances, faster speech (``pace``, which the engine is asked to follow),
 and at last dropping the sound of the oldest utterance not yet begun, whose caption is then
-marked; captions themselves never pass through here.
+marked; captions themselves never pass through here. A clause may be replaced by the same one in
+another voice, as far as it was not heard yet (``splicing.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from rooms.originals import FRAME, Originals
+from rooms.splicing import splice
 
 RATE = 48_000
 FRAME_S = FRAME / RATE
@@ -34,9 +36,22 @@ _STALL_S = 15.0
 _MAX_TRACKS = 64
 """utterances waiting at most, for a listener whose connection takes nothing"""
 
-State = Literal["playing", "played", "skipped"]
+State = Literal["playing", "own_voice", "played", "skipped"]
+"""``playing``, ``own_voice``: it begins, or goes on, in a synthetic voice, or in a copy of the
+speaker's own"""
 _SILENCE = np.zeros(FRAME, np.int16)
 _SILENCE.setflags(write=False)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Sound of one clause in one voice."""
+
+    clause: int
+    samples: np.ndarray
+    own: bool
+    offset: int = 0
+    """samples already played"""
 
 
 @dataclass(slots=True)
@@ -48,15 +63,17 @@ class _Track:
     age: int
     """frames taken when the speaker stopped talking"""
     opened: int
-    chunks: deque[np.ndarray] = field(default_factory=deque)
-    offset: int = 0
-    """samples of the first chunk already played"""
+    pieces: deque[_Piece] = field(default_factory=deque)
+    clauses: int = 0
+    """so many were added"""
     waiting: int = 0
     """samples not yet played"""
     played: int = 0
     """samples played"""
     finished: bool = False
     playing: bool = False
+    own: bool | None = None
+    """in which voice it is heard; None: not yet"""
     starved: int = 0
 
 
@@ -71,8 +88,9 @@ class Playout:
         self._tracks: deque[_Track] = deque()
         self._by_id: dict[str, _Track] = {}
         self.originals = Originals(original_level)
-        self.spoken: tuple[str, float, np.ndarray] | None = None
-        """of the last frame: utterance whose translation it had, seconds of it before, its sound"""
+        self.spoken: tuple[str, bool, float, np.ndarray] | None = None
+        """of the last frame: utterance whose translation it had; whether in the speaker's own
+        voice; seconds of it before; its sound"""
         self._taken = 0
         self._gap = 0
 
@@ -95,16 +113,46 @@ class Playout:
         self._tracks.insert(position, track)
         self._by_id[utterance] = track
 
-    def add(self, utterance: str, samples: np.ndarray, last: bool) -> None:
-        """More speech: int16 (n,) at 48 kHz, shared with other listeners, never written to."""
+    def add(
+        self, utterance: str, samples: np.ndarray, last: bool, clause: int | None = None,
+        own: bool = False,
+    ) -> None:  # fmt: skip
+        """More speech: int16 (n,) at 48 kHz, shared with other listeners, never written to.
+
+        clause: its number; None: the next. own: in the speaker's own voice.
+        """
         track = self._by_id.get(utterance)
         if track is None:
             return  # skipped or given up
+        number = track.clauses if clause is None else clause
+        track.clauses = number + 1
         if len(samples):
-            track.chunks.append(samples)
+            track.pieces.append(_Piece(number, samples, own))
             track.waiting += len(samples)
         track.starved = 0
         track.finished = track.finished or last
+
+    def replace(self, utterance: str, clause: int, samples: np.ndarray) -> None:
+        """The clause in the speaker's own voice, as ``add``: heard instead of what was not heard
+        of it yet. Nothing changes for who has heard it, or never got it."""
+        track = self._by_id.get(utterance)
+        pieces = track.pieces if track else ()
+        at = next((i for i, piece in enumerate(pieces) if piece.clause == clause), None)
+        if track is None or at is None or track.pieces[at].own or not len(samples):
+            return
+        piece = track.pieces[at]
+        made = [_Piece(clause, samples, True)]
+        if piece.offset:
+            found = splice(piece.samples, piece.offset, samples)
+            if found is None:
+                return
+            before = _Piece(clause, piece.samples[: found.leave], False, piece.offset)
+            made = [before] if found.leave > piece.offset else []
+            made.append(_Piece(clause, found.rest, True))
+        del track.pieces[at]
+        for part in reversed(made):
+            track.pieces.insert(at, part)
+        track.waiting = sum(len(part.samples) - part.offset for part in track.pieces)
 
     def finish(self, utterance: str) -> None:
         """No more speech will come for ``utterance``."""
@@ -116,6 +164,15 @@ class Playout:
     def expects(self, utterance: str) -> bool:
         """Whether sound of ``utterance`` would still be played."""
         return utterance in self._by_id
+
+    def ahead(self, utterance: str) -> float:
+        """Seconds of other translations that will be heard before ``utterance``."""
+        seconds = 0.0
+        for track in self._tracks:
+            if track.utterance == utterance:
+                break
+            seconds += track.waiting / RATE
+        return seconds
 
     def resume(self, away: float) -> None:
         """Go on after ``away`` seconds without a connection. Translations not yet heard are
@@ -183,15 +240,18 @@ class Playout:
                 self._gap -= 1
                 return None
             track.playing = True
-            self._on_state(track.utterance, "playing")
         if track.waiting == 0 and not track.finished:
             track.starved += 1
             if track.starved * FRAME_S > _STALL_S:
                 self._remove(track, "skipped")
             return None
         before = track.played / RATE
+        own = track.pieces[0].own if track.pieces else track.own
+        if own is not track.own:
+            track.own = own
+            self._on_state(track.utterance, "own_voice" if own else "playing")
         frame = _take(track)
-        self.spoken = track.utterance, before, frame
+        self.spoken = track.utterance, bool(own), before, frame
         if track.finished and track.waiting == 0:
             self._remove(track, "played")
             gap = _SHORT_GAP_S if self.backlog >= _HURRY_S else _GAP_S
@@ -225,29 +285,30 @@ class Playout:
 
 def _take(track: _Track) -> np.ndarray:
     """The next FRAME samples of a track, padded with silence at its very end."""
-    if track.chunks and track.offset + FRAME <= len(track.chunks[0]):
-        first = track.chunks[0]
-        frame = first[track.offset : track.offset + FRAME]
-        track.offset += FRAME
-        track.waiting -= FRAME
-        track.played += FRAME
-        if track.offset == len(first):
-            track.chunks.popleft()
-            track.offset = 0
+    first = track.pieces[0] if track.pieces else None
+    if first is not None and first.offset + FRAME <= len(first.samples):
+        frame = first.samples[first.offset : first.offset + FRAME]
+        _played(track, FRAME)
         return frame
     frame = np.zeros(FRAME, np.int16)
     filled = 0
-    while filled < FRAME and track.chunks:
-        part = track.chunks[0][track.offset : track.offset + FRAME - filled]
+    while filled < FRAME and track.pieces:
+        first = track.pieces[0]
+        part = first.samples[first.offset : first.offset + FRAME - filled]
         frame[filled : filled + len(part)] = part
         filled += len(part)
-        track.offset += len(part)
-        if track.offset == len(track.chunks[0]):
-            track.chunks.popleft()
-            track.offset = 0
-    track.waiting -= filled
-    track.played += filled
+        _played(track, len(part))
     return frame
+
+
+def _played(track: _Track, samples: int) -> None:
+    """Of its first piece."""
+    first = track.pieces[0]
+    first.offset += samples
+    track.waiting -= samples
+    track.played += samples
+    if first.offset == len(first.samples):
+        track.pieces.popleft()
 
 
 def _limit(mix: np.ndarray) -> np.ndarray:

@@ -160,11 +160,17 @@ class Profiles:
             await self._storage.withdraw_consent(speaker, purpose, actor)
         except StorageError as error:
             if error.code == "erasing":  # it is done, but for the disk
+                self._silence(speaker, purpose)
                 await self._changed(speaker)
             raise
+        self._silence(speaker, purpose)
         if purpose == "voiceprint":  # the voices were found by it
             await self._storage.change_speaker(speaker, voices={}, actor=actor)
         await self._changed(speaker)
+
+    def _silence(self, speaker: str, purpose: Purpose) -> None:
+        if purpose in ("cloning", "passive_collection"):
+            self._hub.laptops.forget(speaker)
 
     async def delete(self, speaker: str, actor: Actor) -> None:
         """Everything about them, what they said in stored meetings too."""
@@ -178,6 +184,7 @@ class Profiles:
 
     async def _gone(self, speaker: str) -> None:
         self._hub.enrolments.cancel_for(speaker)
+        self._hub.laptops.forget(speaker)
         sitting = list(self.members(speaker))
         await self._hub.refresh_people()
         for member in sitting:
@@ -187,6 +194,7 @@ class Profiles:
     async def merge(self, keep: str, other: str, actor: Actor) -> None:
         """Two entries are one person, who keeps ``keep``'s name."""
         await self._storage.merge_speakers(keep, other, actor)
+        self._hub.laptops.forget(other)
         self._hub.enrolments.cancel_for(other)
         await self._changed(keep)
         await self._changed(other, became=keep)
@@ -202,6 +210,8 @@ class Profiles:
         made = await self._storage.split_speaker(
             speaker, clean_name(name), clips=clips, embeddings=embeddings, forms=forms, actor=actor
         )
+        if clips:
+            self._hub.laptops.forget(speaker)
         await self._changed(speaker)
         return made
 

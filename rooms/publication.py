@@ -31,6 +31,7 @@ from rooms.archive import Archive
 from rooms.attribution import Label
 from rooms.ears import Ear
 from rooms.member import Member
+from rooms.voices_heard import HeardVoice, VoicesHeard
 
 _MAX_CAPTIONS = 4000
 """final captions kept for phones that come back"""
@@ -53,6 +54,8 @@ class TraceRow:
     outcome: str
     """"spoken", "spoken plainly" (the own voice was too late or failed), "captioned", "empty", or
     the code of what went wrong"""
+    voices: tuple[HeardVoice, ...] = ()
+    """in which it was heard, in that order; also what was heard after it was interpreted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,13 @@ class CaptionLog:
         numbered = replace(caption, seq=self.last_seq)
         self._entries.append(_Entry(audience, numbered, speaker))
         return numbered
+
+    def own_voice(self, utterance: str, language: str) -> None:
+        """The listeners of ``language`` hear it in the speaker's own voice."""
+        for number, entry in enumerate(self._entries):
+            if entry.audience == language and entry.caption.utterance == utterance:
+                caption = replace(entry.caption, own_voice=True)
+                self._entries[number] = replace(entry, caption=caption)
 
     def clear(self) -> None:
         """Forget what was said; numbers go on."""
@@ -113,12 +123,14 @@ class Publication:
         listeners: Callable[[], Iterable[Member]],
         captions: CaptionLog,
         archive: Archive,
+        voices: VoicesHeard,
         order: float,
         waited: float,
     ) -> None:
         self._utterance, self._speaker = utterance, speaker
         self._listeners, self._captions, self._archive = listeners, captions, archive
-        self._order, self._waited = order, waited
+        self._order, self._waited, self._voices = order, waited, voices
+        voices.begin(utterance.id, waited)
         self._begun = time.perf_counter()
         self._at = time.time() - waited
         self._transcript: Transcript | None = None
@@ -227,7 +239,7 @@ class Publication:
         return Caption(
             self._utterance.id, self._speaker.id, self.label.name,
             self.label.color, text, language, direction(language), True, 0,
-            original, spoken, direction(spoken), quality, False, synthetic, self._at,
+            original, spoken, direction(spoken), quality, False, synthetic, False, self._at,
             self.label.known,
         )  # fmt: skip
 
@@ -239,13 +251,19 @@ class Publication:
         for listener in self._others():
             if listener.hears != speech.language or not listener.connected:
                 continue
+            if speech.replaces:
+                listener.playout.replace(self._utterance.id, speech.clause, samples)
+                continue
             if listener.id not in self._opened:
                 if speech.clause:
                     continue  # came in the middle: the caption has it
                 self._expect(listener)
-            listener.playout.add(self._utterance.id, samples, speech.last)
-            voice = "neutral" if speech.plain else "closest"
-            self._archive.voiced(self._utterance.id, speech.language, voice)
+            listener.playout.add(
+                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice
+            )
+            if not speech.own_voice:  # of that, only what is heard: see ``VoicesHeard``
+                voice = "neutral" if speech.plain else "closest"
+                self._archive.voiced(self._utterance.id, speech.language, voice)
 
     def _on_notice(self, notice: Notice) -> None:
         self._problem = notice.code
@@ -297,5 +315,5 @@ class Publication:
             self._utterance.id, self._at, self.label.text, language,
             tuple(sorted(self._captioned - {language})), self._utterance.audio.seconds,
             {"endpoint": round(self._waited * 1000, 1), **trace.stages_ms}, total,
-            self._problem or outcome,
+            self._problem or outcome, self._voices.of(self._utterance.id),
         )  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from babblefish.errors import RoomError
 from rooms import glossary
+
+Voices = Literal["sequential", "replace", "neutral"]
+"""How people's own voices are used where a laptop speaks with them: waited for a little, taken over
+to in the middle of a sentence, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +36,15 @@ class RoomSettings:
     """whoever joins waits until the host lets them in"""
     glossary: str = ""
     """names and terms, one a line"""
+    voices: Voices = "sequential"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.original_level <= 1.0:
             raise RoomError("setting", "The original voice's level is between 0 and 1.")
         if not 3.0 <= self.lag_budget <= 120.0:
             raise RoomError("setting", "The lag budget is between 3 and 120 seconds.")
+        if self.voices not in get_args(Voices):
+            raise RoomError("setting", f"Voices are one of: {', '.join(get_args(Voices))}.")
         glossary.terms(self.glossary)
 
     @property

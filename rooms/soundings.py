@@ -37,8 +37,9 @@ class _Frame:
     time: float
     samples: np.ndarray
     """int16 (FRAME,) at RATE"""
-    source: tuple[str, str]
-    """utterance and language of a translation, or a member and ''"""
+    source: tuple[str, ...]
+    """utterance and language of a translation, and "own" in the speaker's own voice; or a member
+    and ''"""
     offset: float = 0.0
     """seconds of the source that were played before"""
 
@@ -51,7 +52,7 @@ class Recorded:
     """seconds on the microphone's clock"""
     frames: list[np.ndarray]
     """int16 (FRAME,) at RATE, one after the other"""
-    source: tuple[str, str]
+    source: tuple[str, ...]
     origin: float
     """when the source's first sample was played"""
 
@@ -169,13 +170,16 @@ class Soundings:
                 speech.speakers.add(speaker)
 
     def played(
-        self, member: str, utterance: str, language: str, offset: float, frame: np.ndarray
-    ) -> None:
-        """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it."""
+        self, member: str, utterance: str, language: str, offset: float, frame: np.ndarray,
+        own: bool = False,
+    ) -> None:  # fmt: skip
+        """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it.
+        own: in the speaker's own voice, which is another sound."""
         if not self._wanted():
             return
         frames = self._loudspeakers.setdefault(member, deque(maxlen=_FRAMES))
-        frames.append(_Frame(self._clock(), frame, (utterance, language), offset))
+        source = utterance, language, *(("own",) if own else ())
+        frames.append(_Frame(self._clock(), frame, source, offset))
 
     def _microphone(self, member: str) -> _Microphone:
         return self._microphones.setdefault(member, _Microphone())
@@ -193,11 +197,11 @@ class Soundings:
             end + EARLY_SECONDS,
         )  # fmt: skip
 
-    def played_since(self, member: str, seconds: float) -> set[tuple[str, str]]:
+    def played_since(self, member: str, seconds: float) -> set[tuple[str, ...]]:
         """Utterance and language of the translations that the phone played of late."""
         since = self._clock() - seconds
         frames = self._loudspeakers.get(member, ())
-        return {frame.source for frame in frames if frame.time >= since}
+        return {frame.source[:2] for frame in frames if frame.time >= since}
 
     def around(self, member: str, start: float, end: float, speaker: str) -> Surroundings | None:
         """What may have reached the member's microphone between ``start`` and ``end`` on its

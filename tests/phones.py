@@ -67,8 +67,10 @@ def join(
 class Phone:
     """One connection: says what it is told, records what it hears and reads."""
 
-    def __init__(self, member: Member, after: int = 0, running: bool = True) -> None:
-        self.member = member
+    def __init__(
+        self, member: Member, after: int = 0, running: bool = True, speed: float = SPEEDUP
+    ) -> None:
+        self.member, self._speed = member, speed
         self.events: list[ServerEvent] = []
         self._heard: list[np.ndarray] = []
         self._after, self._running = after, running
@@ -100,7 +102,7 @@ class Phone:
         while True:
             self.link.hear(self._saying.pop(0) if self._saying else silence)
             self._heard.append(self.link.next_frame())
-            await asyncio.sleep(0.02 / SPEEDUP)
+            await asyncio.sleep(0.02 / self._speed)
 
     @property
     def heard(self) -> np.ndarray:

@@ -13,8 +13,9 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from babblefish.network import bind
 from babblefish.settings import Settings
-from babblefish.ui.server import bind, create_app
+from babblefish.ui.server import create_app
 from tests.fakes_rooms import FakeEngine, FakeHub
 from tests.rtc_peer import Peer
 

@@ -299,6 +299,8 @@ async def test_the_api_describes_itself_and_nothing_comes_from_outside():
         paths = set(answer.json()["paths"])
         assert {path for path in paths if "/voice" not in path} == {
             "/health",
+            "/api/accelerators/ask",
+            "/api/accelerators/pair",
             "/api/rooms/{code}",
             "/api/rooms/{code}/join",
             "/api/rooms/{code}/place",

@@ -13,7 +13,8 @@ ALLOWED_ENVIRONMENT = {
     "babblefish.settings", "babblefish.engine.worker_process", "babblefish.engine.pipeline",
 }  # fmt: skip
 BASE = {
-    "protocol", "envelope", "accelerator_protocol", "settings", "errors", "audio", "languages"
+    "protocol", "envelope", "accelerator_protocol", "settings", "errors", "audio", "languages",
+    "network", "whole_files",
 }  # fmt: skip
 
 

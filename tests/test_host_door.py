@@ -112,6 +112,25 @@ def test_presets_say_what_they_change_and_do_it(visitor: Visitor, server: HostSe
     form.get_by_label("Stand-up").check()
 
 
+def test_whose_voices_speak_is_the_hosts_choice_at_any_time(
+    visitor: Visitor, server: HostServer
+) -> None:
+    room = open_room(visitor, server, "Voices")
+    page = visitor.page
+    open_settings(visitor)
+    voices = page.locator("#bf-voices")
+    expect(voices.get_by_label("Own voice when it is ready")).to_be_checked()
+    expect(voices).to_contain_text("only for people who agreed to it")
+    voices.get_by_label("change to the own one").check()
+    until(page, lambda: room.settings.voices == "replace")
+    expect(voices).to_contain_text("only what was not heard yet is replaced")
+    voices.get_by_label("Neutral voices only").check()
+    until(page, lambda: room.settings.voices == "neutral")
+    expect(voices).to_contain_text("Nobody is imitated")
+    server.call(room.set, voices="sequential")  # on another screen
+    expect(voices.get_by_label("Own voice when it is ready")).to_be_checked()
+
+
 def test_names_and_terms_hold_at_once_and_mistakes_are_explained(
     visitor: Visitor, server: HostServer
 ) -> None:

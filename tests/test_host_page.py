@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from rooms.voices_heard import HeardVoice
 from tests.fakes_hub import trace
 from tests.host_browser import (
     PHONE,
@@ -211,19 +212,23 @@ def test_trace_rows_appear_and_are_exported(visitor: Visitor, server: HostServer
     room = server.call(server.hub.create, "Trace")
     page.get_by_role("tab", name="Live trace").click()
     expect(page.get_by_text("Nothing has been said yet")).to_be_visible()
-    trace(room, "Pierre", 900.0)
+    heard = HeardVoice("en", False, 0.9), HeardVoice("en", True, 1.6)
+    trace(room, "Pierre", 900.0, voices=heard)
     trace(room, "=SUM(1)", 2500.0, outcome="bad_output")
     rows = page.locator(".bf-trace tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.nth(0)).to_contain_text("2.50 s")
     expect(rows.nth(1)).to_contain_text("French → English, Polish")
     expect(rows.nth(1)).to_contain_text("recognise 412")
+    told = rows.nth(1).locator('[data-label="Heard in"] .bf-stage')
+    expect(told).to_have_text(["English: neutral voice 0.9 s", "English: own voice 1.6 s"])
     expect(page.locator(".bf-tiles")).to_contain_text("0.90 s")
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
     lines = list(csv.DictReader(download.value.path().open(newline="")))
     assert [line["speaker"] for line in lines] == ["'=SUM(1)", "Pierre"]
     assert lines[1]["translate en ms"] == "31.0"
+    assert lines[1]["voices"] == "en:neutral@0.9 en:own@1.6"
     with page.expect_download() as download:
         page.get_by_role("link", name="JSON").click()
     assert '"outcome":"bad_output"' in download.value.path().read_text()

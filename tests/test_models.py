@@ -167,6 +167,7 @@ def test_packages_of_another_machine_are_taken_as_files(catalogue, tmp_path):
     models.fetch("small", tmp_path / "weights", source_dir=catalogue)
     models.fetch("small", tmp_path / "second", source_dir=tmp_path / "weights")
     models.verify("small", tmp_path / "second", full=True)
+    assert models.installed("small", tmp_path / "second")
 
 
 def test_a_read_only_folder_with_everything_in_it_needs_no_fetch(catalogue, tmp_path, monkeypatch):

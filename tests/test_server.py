@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from babblefish.network import bind
 from babblefish.settings import Settings
-from babblefish.ui.server import bind, create_app
+from babblefish.ui.server import create_app
 from tests.fakes_rooms import FakeEngine, FakeHub
 
 ROOT = Path(__file__).parent.parent

@@ -13,10 +13,11 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from babblefish.errors import SettingsError
+from babblefish.network import bind, local_addresses, local_names
 from babblefish.settings import Settings
 from babblefish.ui import tls
-from babblefish.ui.server import base_urls, bind, create_app
-from babblefish.ui.tls import Certificates, local_addresses, local_names
+from babblefish.ui.server import base_urls, create_app
+from babblefish.ui.tls import Certificates
 from tests.fakes_rooms import FakeEngine, FakeHub
 from tests.served import running
 

@@ -205,8 +205,21 @@ async def test_files_say_who_spoke_when_and_what_a_machine_did(kept):
         assert body["room"] == "Board meeting"
         assert body["entries"][0]["translations"] == {
             "en": {"text": "Hello everybody.", "quality": "good", "voice": "closest",
-                   "synthetic_voice": True},
+                   "synthetic_voice": True, "own_voice": False},
         }  # fmt: skip
+
+
+async def test_promise_29_files_mark_what_was_said_in_an_imitated_voice(kept):
+    async with kept() as server:
+        await server.said(1, "Bonjour.", server.into(1, "en", "Hello.", voice="cloned"))
+        (line,) = (await server.get("/lines")).json()["lines"]
+        assert line["translations"][0]["synthetic"] and line["translations"][0]["own_voice"]
+        for kind in ("txt", "srt", "vtt"):
+            text = (await server.get(format=kind, language="en")).text
+            assert "Hello. (own voice, synthetic)" in text
+        translation = (await server.get(format="json")).json()["entries"][0]["translations"]["en"]
+        assert translation["synthetic_voice"] and translation["own_voice"]
+        assert translation["voice"] == "cloned"
 
 
 def _srt(text: str):

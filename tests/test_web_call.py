@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
+from playwright.sync_api import Route
 
 from babblefish.protocol import (
     Lag,
@@ -128,6 +132,24 @@ def test_a_dead_connection_resumes_as_the_same_person(phone: OpenPhone, web: Web
     assert [e.after for e in member.events if isinstance(e, Resume)] == [0, 1]
     assert dan.page.is_hidden("#banner")
     assert dan.loudness() > 0.05
+
+
+def test_an_attempt_that_stalls_is_soon_followed_by_another(phone: OpenPhone) -> None:
+    dan = phone()
+    answers: list[float] = []
+
+    def spoil_the_first(route: Route) -> None:
+        answer = route.fetch()
+        sdp = answer.json()["sdp"]
+        answers.append(time.monotonic())
+        if len(answers) == 1:  # packets that never arrive look just like this
+            sdp = re.sub(r"(?<=a=ice-pwd:)\w{3}", "no+", sdp)
+        route.fulfill(response=answer, json={**answer.json(), "sdp": sdp})
+
+    dan.page.route("**/offer", spoil_the_first)
+    dan.join()
+    first, second = answers
+    assert second - first < 9
 
 
 def test_a_silent_connection_is_noticed(phone: OpenPhone) -> None:

@@ -168,11 +168,27 @@ def test_choosing_to_listen_while_the_microphone_opens_keeps_it_closed(phone: Op
     assert not [e for e in dan.member.events if isinstance(e, Microphone) and e.on]
 
 
+def test_a_microphone_request_that_the_browser_loses_is_made_again(phone: OpenPhone) -> None:
+    dan = phone()
+    dan.page.add_init_script(
+        """
+        const media = navigator.mediaDevices;
+        const open = media.getUserMedia.bind(media);
+        window.asked = 0;
+        const lost = new Promise(() => {});
+        media.getUserMedia = (wish) => ((window.asked += 1) === 1 ? lost : open(wish));
+        """
+    )
+    dan.join()
+    dan.until_heard()
+    assert dan.page.evaluate("() => window.asked") == 2
+
+
 def test_joining_while_the_microphone_opens_waits_for_it(phone: OpenPhone) -> None:
     dan = phone()
     slow_microphone(dan)
     dan.join()
-    dan.page.wait_for_function("() => window.tracks.length > 1")
+    assert dan.page.evaluate("() => window.tracks.length") == 1, "asked for once"
     assert dan.member.microphone
     dan.until_heard()
     live = "() => window.tracks.filter((track) => track.readyState === 'live').length"
@@ -232,6 +248,24 @@ def test_the_original_shows_on_tap_in_its_own_direction(phone: OpenPhone) -> Non
     dan.page.wait_for_selector(".caption.playing")
     dan.send(Voicing("a", "skipped"))
     dan.page.wait_for_selector(".caption:not(.playing) .marks >> text=not spoken")
+
+
+def test_promise_29_captions_tell_whose_voice_is_heard(phone: OpenPhone) -> None:
+    dan = phone().join()
+    for utterance, seen in (("a", {}), ("b", {}), ("c", {"own_voice": True}), ("d", {})):
+        if utterance == "d":
+            dan.send(Voicing("d", "playing", True))  # before its caption
+        dan.say(utterance, f"Sentence {utterance}.", translated=True, synthetic=True, **seen)
+    badges = dan.page.locator(".caption .who .mark")
+    neutral, own = "synthetic voice", "own voice, synthetic"
+    dan.until_texts(".caption .who .mark", [neutral, neutral, own, own])
+    dan.send(Voicing("b", "playing"))
+    dan.send(Voicing("b", "playing", True))  # it took over
+    dan.until_texts(".caption .who .mark", [neutral, own, own, own])
+    dan.send(Voicing("b", "played"))
+    dan.page.wait_for_selector(".caption:not(.playing) >> nth=1")
+    dan.until_texts(".caption .who .mark", [neutral, own, own, own])
+    assert badges.nth(1).is_visible(), "the heading says that the voice is another one"
 
 
 def test_promise_27_nobody_is_named_who_may_be_somebody_else(phone: OpenPhone) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.web_server import ScriptedMember, ScriptedRoom, WebServer
 
@@ -43,6 +44,22 @@ _LOUDNESS = """async () => {
   }
   return 0;
 }"""
+_KEEP_CONNECTIONS = """{
+  const Real = RTCPeerConnection;
+  window.connections = [];
+  window.RTCPeerConnection = class extends Real {
+    constructor(...given) { super(...given); window.connections.push(this); }
+  };
+}"""
+_STORY = """() => JSON.stringify({
+  link: document.getElementById('room').dataset.link,
+  shown: document.body.innerText.replace(/\\s+/g, ' ').slice(0, 400),
+  connections: window.connections.map((pc) => [pc.signalingState, pc.iceGatheringState,
+    pc.iceConnectionState, pc.connectionState, pc.sctp?.state]),
+  requests: performance.getEntriesByType('resource').filter((r) => r.name.includes('/api/'))
+    .map((r) => [r.name.split('/').at(-1), Math.round(r.startTime), Math.round(r.duration)]),
+  now: Math.round(performance.now()),
+})"""
 _SMALL_TARGETS = """() => [...document.querySelectorAll(
     'button, select, summary, input:not([type=hidden]), a.button')]
   .filter((e) => e.checkVisibility())
@@ -88,6 +105,7 @@ class PhonePage:
 
     def __init__(self, web: WebServer, room: ScriptedRoom, context: BrowserContext) -> None:
         self.web, self.room, self.context = web, room, context
+        context.add_init_script(_KEEP_CONNECTIONS)
         self.page: Page = context.new_page()
         self.errors: list[str] = []
         self.hosts: set[str] = set()
@@ -122,7 +140,11 @@ class PhonePage:
         return self
 
     def connected(self) -> None:
-        self.page.wait_for_selector('#room[data-link="connected"]', timeout=15000)
+        try:
+            self.page.wait_for_selector('#room[data-link="connected"]', timeout=15000)
+        except PlaywrightTimeout as error:
+            story = self.page.evaluate(_STORY)
+            raise AssertionError(f"not connected: {story} {self.errors}") from error
 
     def state(self, name: str) -> None:
         self.page.wait_for_selector(f'#state[data-state="{name}"]', timeout=15000)

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -31,7 +31,11 @@ from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
 
+if TYPE_CHECKING:
+    from babblefish.engine.two_tier import OwnVoice
+
 T = TypeVar("T")
+
 _DRAFT_TIMEOUT_S = 60.0
 """a partial caption has the cores only while nothing else wants them"""
 _PITCH_SECONDS = 5.0
@@ -173,17 +177,20 @@ class Engine:
         pace: Callable[[str], float | None] = lambda language: 1.0,
         priority: Priority = Priority.NOW,
         foresight: Foresight | None = None,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         """Interpret one utterance; ``emit`` gets each message as soon as it exists.
 
         targets: language → voice name, or None for captions only. pace: speaking speed wanted
         for a language, asked before each clause; None when nobody waits for the rest any more.
-        foresight: what was made of the utterance's
-        drafts. The order per language is Transcript,
+        foresight: what was made of the utterance's drafts. own_voice: how it may be said in the
+        speaker's own voice. The order per language is Transcript,
         Translation, Speech …; a Trace comes last. What goes wrong becomes a Notice; only
         cancellation is raised, and stops the work.
         """
-        await Interpretation(self, utterance, targets, emit, pace, priority, foresight).run()
+        await Interpretation(
+            self, utterance, targets, emit, pace, priority, foresight, own_voice
+        ).run()
 
     async def draft(
         self, utterance: Utterance, targets: Iterable[str]

@@ -3,7 +3,7 @@ of copies made by hand.
 
 Files of the hub gather in ``downloads/`` below the weights directory and move into place when
 their model is complete, so that what was interrupted is never taken for what was damaged. Half a
-file stays there too, and is gone on with. Only ``models.fetch`` imports this.
+file stays there too, and is gone on with. Only what fetches imports this.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from babblefish.engine.models import (
     Source,
     Verified,
     files_of,
-    selection,
     sha256,
-    verify,
 )
 from babblefish.errors import WeightsError
 
@@ -42,12 +40,13 @@ class Fetch:
     """One run of ``models fetch``; arguments as those of ``models.fetch``."""
 
     def __init__(
-        self, profile: str, weights_dir: Path, options: Mapping[str, Sequence[str]],
+        self, wanted: Sequence[Model], verify: Callable[[], None], weights_dir: Path,
         source_dir: Path | None, progress: Progress, endpoint: str | None,
     ) -> None:  # fmt: skip
-        self._profile = profile
+        """verify: called at the end, raises WeightsError where something is not as it should be."""
+        self._wanted = wanted
+        self._verify = verify
         self._folder = weights_dir
-        self._wanted = selection(profile, options, weights_dir)
         self._copies = source_dir
         self._progress = progress
         self._endpoint = endpoint
@@ -65,7 +64,7 @@ class Fetch:
             with disk_errors(self._folder), self._at_work():
                 self._check_room(needed)
                 notices = [text for model, files in needed for text in self._try(model, files)]
-        verify(self._profile, self._folder, progress=self._progress)
+        self._verify()
         if self._copies is None:
             shutil.rmtree(self._packages, ignore_errors=True)
         return tuple(notices)

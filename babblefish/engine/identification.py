@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -164,15 +164,10 @@ class Identifier:
         """
         seen = None if voiceprint is None else unit(voiceprint - self._average)
         llrs = {} if seen is None else self._llrs(seen, seconds)
-        logs = {
-            key: math.log(prior) + llrs.get(key, 0.0) for key, prior in self._priors(llrs).items()
-        }
-        total = float(np.logaddexp.reduce(list(logs.values())))
-        best, second = sorted(logs, key=logs.__getitem__, reverse=True)[:2]
-        posterior, margin = math.exp(logs[best] - total), logs[best] - logs[second]
-        if isinstance(best, str) and self._may_name(best, posterior, margin, llrs.get(best)):
-            self._remember(best)
-            return Identity(best, OWNER if best == self._owner else UNKNOWN, posterior, margin)
+        logs, total, answer = self._weighed(llrs)
+        if answer.person is not None:
+            self._remember(answer.person)
+            return answer
         voice = UNKNOWN
         if not self._may_be_enrolled(logs, total, llrs):
             if seen is not None and seconds >= _ENOUGH_SECONDS:
@@ -181,7 +176,29 @@ class Identifier:
                 voice = _likeliest_voice(logs)
         if voice != UNKNOWN:
             self._remember(voice)
-        return Identity(None, voice, posterior, margin)
+        return replace(answer, voice=voice)
+
+    def named(self, voiceprint: np.ndarray | None, seconds: float) -> Identity | None:
+        """What ``identify`` would answer now, if that is somebody enrolled. Changes nothing."""
+        llrs: dict[_Key, float] = {}
+        if voiceprint is not None:
+            llrs = self._llrs(unit(voiceprint - self._average), seconds)
+        answer = self._weighed(llrs)[2]
+        return answer if answer.person is not None else None
+
+    def _weighed(self, llrs: Mapping[_Key, float]) -> tuple[dict[_Key, float], float, Identity]:
+        """Logarithms of how likely each candidate is, their sum, and the person to be named, if
+        there is one."""
+        logs = {
+            key: math.log(prior) + llrs.get(key, 0.0) for key, prior in self._priors(llrs).items()
+        }
+        total = float(np.logaddexp.reduce(list(logs.values())))
+        best, second = sorted(logs, key=logs.__getitem__, reverse=True)[:2]
+        posterior, margin = math.exp(logs[best] - total), logs[best] - logs[second]
+        if isinstance(best, str) and self._may_name(best, posterior, margin, llrs.get(best)):
+            voice = OWNER if best == self._owner else UNKNOWN
+            return logs, total, Identity(best, voice, posterior, margin)
+        return logs, total, Identity(None, UNKNOWN, posterior, margin)
 
     def _may_be_enrolled(
         self, logs: Mapping[_Key, float], total: float, llrs: Mapping[_Key, float]

@@ -17,6 +17,7 @@ from babblefish.engine import translations
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.speaking import Speaking
 from babblefish.engine.stages import Recognition
+from babblefish.engine.two_tier import OwnVoice, TwoTier
 from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError, RecognitionError, WorkerError
 from babblefish.protocol import (
@@ -57,10 +58,11 @@ class Interpretation:
         pace: Callable[[str], float | None],
         priority: Priority,
         foresight: Foresight | None = None,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         self._engine, self._utterance, self._targets = engine, utterance, dict(targets)
         self._emit, self._pace, self._priority = emit, pace, priority
-        self._foresight = foresight
+        self._foresight, self._own_voice = foresight, own_voice
         self._begun = time.perf_counter()
         self._stages: dict[str, float] = {}
 
@@ -125,9 +127,16 @@ class Interpretation:
             self._engine, self._utterance.id, language, voice, partial(self._pace, language),
             self._priority,
         )  # fmt: skip
+        own, say = self._own_voice, speaking.say
+        if own is not None and own.speaks(language):
+            say = TwoTier(self._engine, speaking, own).say
         number = None
-        async for speech in speaking.say(text, self._foresight, begun - self._begun):
+        async for speech in say(text, self._foresight, begun - self._begun):
             self._emit(speech)
+            if speech.own_voice and f"own voice {language}" not in self._stages:
+                self._time(f"own voice {language}", begun)
+            if speech.replaces:
+                continue
             number = speech.clause
             if number == 0:
                 self._time(f"first clause {language}", begun)

@@ -32,8 +32,8 @@ from babblefish.errors import WeightsError
 __all__ = [
     "CATALOGUE", "COMPACT", "VOICE_LANGUAGES", "Choice", "Chosen", "HubFile", "Model",
     "ProfileWeights", "Progress", "Source", "State", "Verified", "WeightFile", "best_installed",
-    "chosen", "command", "fetch", "files_of", "installed", "pack", "partly_installed", "selection",
-    "sha256", "silent", "state", "verify", "weights_of",
+    "check", "chosen", "command", "fetch", "files_of", "installed", "pack", "partly_installed",
+    "selection", "sha256", "silent", "state", "verify", "weights_of",
 ]  # fmt: skip
 
 State = Literal["installed", "damaged", "absent"]
@@ -227,18 +227,26 @@ def verify(
     """
     done = set() if done is None else done
     work = [
-        (model, file)
+        (file, _fix(weights_of(profile), model))
         for model in _to_verify(weights_of(profile), weights_dir)
         for file in files_of(model, weights_dir) if file.path not in done
     ]  # fmt: skip
+    check(work, weights_dir, full=full, progress=progress)
+    done.update(file.path for file, _ in work)
+
+
+def check(
+    work: Sequence[tuple[WeightFile, str]], weights_dir: Path, *, full: bool = False,
+    progress: Progress = silent,
+) -> None:  # fmt: skip
+    """Hold files, each with the sentence that names its fix, against what they should be; ``full``
+    and errors as those of ``verify``."""
     record = Verified(weights_dir)
-    total, checked = sum(file.size for _, file in work), 0
-    for model, file in work:
-        fix = _fix(weights_of(profile), model)
+    total, checked = sum(file.size for file, _ in work), 0
+    for file, fix in work:
         _check(file, weights_dir / file.path, fix, None if full else record,
                lambda n, before=checked: progress("Checking", before + n, total))  # fmt: skip
         record.add(file, weights_dir / file.path)
-        done.add(file.path)
         checked += file.size
         progress("Checking", checked, total)
     record.save()
@@ -285,7 +293,11 @@ def fetch(
     """
     from babblefish.engine.fetching import Fetch
 
-    return Fetch(profile, weights_dir, options or {}, source_dir, progress, endpoint).run()
+    return Fetch(
+        selection(profile, options or {}, weights_dir),
+        lambda: verify(profile, weights_dir, progress=progress),
+        weights_dir, source_dir, progress, endpoint,
+    ).run()  # fmt: skip
 
 
 def sha256(path: Path, tick: Callable[[int], None] = lambda done: None) -> str:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
 
 from babblefish.engine import clauses
+from babblefish.engine.backlog import Promise
 from babblefish.engine.clauses import Clause
 from babblefish.engine.foresight import Foreseen, Foresight
 from babblefish.engine.stages import PLAYOUT_RATE
@@ -35,6 +38,8 @@ PLAIN_AFTER_S = 4.0
 """a translation whose first sound would come this many seconds after its speech is said plainly"""
 _OWN_VOICE_TRIES_S = 1.5
 """the own voice gets at least this much time for the first clause, once it was chosen"""
+OWN_VOICE = "own"
+"""as ``Speech.voice``: a copy of the speaker's own"""
 _SECONDS_PER_CHARACTER = 0.6
 """speech slower than this is a synthesiser gone wrong; CJK characters are whole syllables"""
 
@@ -54,19 +59,22 @@ def checked_speech(samples: Any, text: str, speed: float) -> np.ndarray:
 
 
 class Speaking:
-    """One utterance into one language."""
+    """One utterance into one language. Either ``say``, or ``plan`` and then each ``clause``."""
 
     def __init__(
         self, engine: Engine, utterance: str, language: str, voice: str,
         pace: Callable[[], float | None], priority: Priority,
     ) -> None:  # fmt: skip
         """voice, pace: as in ``Engine.process``."""
-        self._engine, self._utterance = engine, utterance
-        self._language, self._voice, self._own_voice = language, voice, voice
-        self._pace, self._priority = pace, priority
+        self._engine, self.utterance = engine, utterance
+        self.language, self._voice, self._own_voice = language, voice, voice
+        self.pace, self._priority = pace, priority
         self._pool = engine.synthesiser(language)
-        self._heard_until: float | None = None
-        """when what was said so far will have been heard"""
+        self._parts: Sequence[Clause] = ()
+        self._foreseen: Foreseen | None = None
+        self._elapsed = 0.0
+        self.heard_until: float | None = None
+        """when (monotonic) what was given so far will have been heard"""
 
     async def say(
         self, text: str, foresight: Foresight | None, elapsed: float
@@ -76,28 +84,66 @@ class Speaking:
         elapsed: seconds since work on the utterance began, about where its speech ended.
         Raises BabbleFishError when no voice can.
         """
-        if self._pool is None:
-            return
-        own = self._engine.backlog(self._pool)
-        foreseen = foresight.find(text, self._language, self._voice) if foresight else None
-        parts = foreseen[1] if foreseen else clauses.split(text, self._language)
-        expected = elapsed + own.wait(sum(map(_seconds, parts[:1])))
-        late = self._is_live and foreseen is None and expected > PLAIN_AFTER_S
-        if late and self._turn_plain():  # it needs no head start, and long clauses sound better
-            parts = clauses.split(text, self._language, ahead=clauses.LONGEST_SECONDS)
-        owed = 0.0 if self._is_plain else sum(map(_seconds, parts))
-        with own.promise(owed) as promise:
+        parts = self.plan(text, foresight, elapsed)
+        with self.promise(parts) as promise:
             for number, clause in enumerate(parts):
-                speed = self._pace()
-                if speed is None:
+                speech = await self.clause(number)
+                if speech is None:
                     return
-                if number == 0:
-                    early = foreseen[0] if foreseen else None
-                    samples, speed = await self._begin(clause, speed, early, elapsed)
-                else:
-                    samples = await self._synthesise(clause, speed)
-                promise.keep(_seconds(clause))
-                yield self._speech(number, clause, samples, speed, number == len(parts) - 1)
+                promise.keep(seconds(clause))
+                yield self.given(speech)
+
+    def plan(self, text: str, foresight: Foresight | None, elapsed: float) -> Sequence[Clause]:
+        """What will be said, clause by clause; arguments as in ``say``."""
+        if self._pool is None:
+            return ()
+        own = self._engine.backlog(self._pool)
+        found = foresight.find(text, self.language, self._voice) if foresight else None
+        parts = found[1] if found else clauses.split(text, self.language)
+        expected = elapsed + own.wait(sum(map(seconds, parts[:1])))
+        late = self._is_live and found is None and expected > PLAIN_AFTER_S
+        if late and self._turn_plain():  # it needs no head start, and long clauses sound better
+            parts = clauses.split(text, self.language, ahead=clauses.LONGEST_SECONDS)
+        self._parts, self._foreseen, self._elapsed = parts, found[0] if found else None, elapsed
+        return parts
+
+    @contextmanager
+    def promise(self, parts: Sequence[Clause]) -> Iterator[Promise]:
+        """Others shall count on these being said, for the length of the block."""
+        if self._pool is None:
+            yield Promise(0.0)
+            return
+        owed = 0.0 if self._is_plain else sum(map(seconds, parts))
+        with self._engine.backlog(self._pool).promise(owed) as promise:
+            yield promise
+
+    def expected(self, number: int) -> float:
+        """Seconds until this clause would be there."""
+        if self._pool is None or self._is_plain:
+            return 0.0
+        return self._engine.backlog(self._pool).wait(seconds(self._parts[number]))
+
+    async def clause(self, number: int) -> Speech | None:
+        """One of the plan's; None once nobody waits for it. Raises BabbleFishError."""
+        clause, speed = self._parts[number], self.pace()
+        if speed is None:
+            return None
+        if number == 0:
+            samples, speed = await self._begin(clause, speed, self._foreseen, self._elapsed)
+        else:
+            samples = await self._synthesise(clause, speed)
+        return self._speech(number, samples, speed, self._voice, self._is_plain)
+
+    def cloned(self, number: int, samples: np.ndarray, replaces: bool) -> Speech:
+        """One of the plan's in the speaker's own voice. samples: float32 (n,) at PLAYOUT_RATE."""
+        made = self._speech(number, samples, 1.0, OWN_VOICE, False)
+        return replace(made, own_voice=True, replaces=replaces)
+
+    def given(self, speech: Speech) -> Speech:
+        """It is on its way to those who hear it, after what was given before."""
+        now = time.monotonic()
+        self.heard_until = max(self.heard_until or now, now) + speech.audio.seconds
+        return speech
 
     @property
     def _is_live(self) -> bool:
@@ -106,7 +152,7 @@ class Speaking:
     @property
     def _plain(self) -> WorkerPool | None:
         """A plainer voice than the one in use."""
-        plain = self._engine.plain_synthesiser(self._language)
+        plain = self._engine.plain_synthesiser(self.language)
         return None if plain is self._pool else plain
 
     @property
@@ -114,16 +160,15 @@ class Speaking:
         return self._voice != self._own_voice
 
     def _speech(
-        self, number: int, clause: Clause, samples: np.ndarray, speed: float, last: bool
+        self, number: int, samples: np.ndarray, speed: float, voice: str, plain: bool
     ) -> Speech:
+        clause, last = self._parts[number], number == len(self._parts) - 1
         if not last:
             pause = np.zeros(int(clause.pause_after / speed * PLAYOUT_RATE), np.float32)
             samples = np.concatenate([samples, pause])
-        now = time.monotonic()
-        self._heard_until = max(self._heard_until or now, now) + len(samples) / PLAYOUT_RATE
         return Speech(
-            self._utterance, self._language, number, clause.text, Audio(samples, PLAYOUT_RATE),
-            self._voice, last, self._is_plain,
+            self.utterance, self.language, number, clause.text, Audio(samples, PLAYOUT_RATE),
+            voice, last, plain,
         )  # fmt: skip
 
     async def _begin(
@@ -156,10 +201,10 @@ class Speaking:
     async def _call(self, clause: Clause, speed: float) -> np.ndarray:
         pool = self._pool
         assert pool is not None
-        with self._engine.backlog(pool).work(_seconds(clause)):
+        with self._engine.backlog(pool).work(seconds(clause)):
             raw = await pool.call(
-                "synthesise", clause.text, self._language, self._voice, speed,
-                priority=self._priority, deadline=self._heard_until,
+                "synthesise", clause.text, self.language, self._voice, speed,
+                priority=self._priority, deadline=self.heard_until,
             )  # fmt: skip
         return checked_speech(raw, clause.text, speed)
 
@@ -169,11 +214,12 @@ class Speaking:
         if plain is None:
             return False
         self._pool = plain
-        self._voice = similar(self._own_voice, plain.capabilities.voices[self._language])
+        self._voice = similar(self._own_voice, plain.capabilities.voices[self.language])
         return True
 
 
-def _seconds(clause: Clause) -> float:
+def seconds(clause: Clause) -> float:
+    """About how long it takes to say."""
     return clauses.seconds(clause.text)
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from babblefish.errors import StorageError
-from babblefish.storage import audit, erasure
+from babblefish.storage import audit, erasure, laptops
 from babblefish.storage.records import (
     Actor,
     Consent,
@@ -98,6 +98,8 @@ def withdraw(
     for row in _material(connection, speaker):
         if purpose in required_consents(row.purpose, row.source):
             connection.execute(delete(row.table).where(row.table.c.id == row.id))
+    if purpose in ("cloning", "passive_collection"):
+        laptops.owe(connection, now, (speaker,))
     erasure.mark(connection, everywhere=True)
     audit.note(connection, now, actor, f"consent_withdrawn_{purpose}", speaker)
 

@@ -205,6 +205,11 @@ class TranslatedLine:
         """A synthetic voice said it to somebody."""
         return self.voice != "none"
 
+    @property
+    def own_voice(self) -> bool:
+        """That voice was a copy of the speaker's own, for some of it at least."""
+        return self.voice == "cloned"
+
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
@@ -221,6 +226,28 @@ class AuditEntry:
     act: str
     subject: str
     """id of the speaker, clip or room"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLaptop:
+    """A paired laptop that speaks in people's own voices. Its secret is kept nowhere."""
+
+    id: str
+    """random; a laptop that is paired anew gets another one"""
+    name: str
+    urls: tuple[str, ...]
+    """at which it may be called, best first"""
+    certificate: str
+    """PEM, which the server pins"""
+    paired: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaptopDebt:
+    """A laptop has to forget somebody's voice, and has not said yet that it did."""
+
+    laptop: str
+    speaker: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from babblefish.errors import StorageError
-from babblefish.storage import audit, consents, erasure
+from babblefish.storage import audit, consents, erasure, laptops
 from babblefish.storage.records import Actor, ConsentForm, Speaker
 from babblefish.storage.tables import clips, embeddings, rooms, utterances
 from babblefish.storage.tables import consents as consent_table
@@ -79,6 +79,7 @@ def remove(connection: Connection, now: float, speaker: str, spoken: Spoken, act
         )
     _forget_term(connection, name)
     connection.execute(delete(table).where(table.c.id == speaker))
+    laptops.owe(connection, now, (speaker,))
     erasure.mark(connection, everywhere=True)
     audit.note(connection, now, actor, "speaker_deleted", speaker)
 
@@ -93,6 +94,7 @@ def merge(connection: Connection, now: float, keep: str, other: str, actor: Acto
         connection.execute(update(owned).where(owned.c.speaker == other).values(speaker=keep))
     _rename_lines(connection, other, keep, kept.name)
     connection.execute(delete(table).where(table.c.id == other))
+    laptops.owe(connection, now, (other,))
     erasure.mark(connection)
     audit.note(connection, now, actor, "speaker_merged_into", keep)
     audit.note(connection, now, actor, "speaker_merged_away", other)
@@ -129,6 +131,8 @@ def split(
         consents.give(connection, now, new.id, form, actor)
     consents.require_all(connection, new.id)
     consents.require_all(connection, speaker)
+    if clip_ids:
+        laptops.owe(connection, now, (speaker,))
     audit.note(connection, now, actor, "speaker_split", speaker)
     return new
 

@@ -27,6 +27,7 @@ from babblefish.storage import (
     audit,
     consents,
     enrolment,
+    laptops,
     material,
     rooms,
     speakers,
@@ -42,6 +43,7 @@ from babblefish.storage.records import (
     Consent,
     ConsentForm,
     Embedding,
+    LaptopDebt,
     NewClip,
     NewEnrolment,
     Purpose,
@@ -49,6 +51,7 @@ from babblefish.storage.records import (
     Speaker,
     SpokenLine,
     StorageHealth,
+    StoredLaptop,
     StoredRoom,
     TranscriptEntry,
     TranslatedLine,
@@ -293,6 +296,54 @@ class Storage:
     async def delete_clips(self, ids: Sequence[str], actor: Actor = "admin") -> None:
         """All of them or none. Raises StorageError("not_found")."""
         await self._write(partial(material.remove_clips, now=self._clock(), ids=ids, actor=actor))
+
+    # --- laptops ------------------------------------------------------------------------------
+
+    async def add_laptop(
+        self, laptop: StoredLaptop, replaces: Sequence[str] = (), actor: Actor = "admin"
+    ) -> None:
+        """``replaces``: ids of the same laptop from before. Raises StorageError("bad_value")."""
+        await self._write(
+            partial(
+                laptops.add, now=self._clock(), laptop=laptop, replaces=replaces, actor=actor
+            )
+        )  # fmt: skip
+
+    async def replace_laptop(self, laptop: str, old: str) -> None:
+        """Both are one, and ``laptop`` stays."""
+        await self._write(
+            partial(
+                laptops.replace, now=self._clock(), laptop=laptop, old=old, actor="server"
+            )
+        )  # fmt: skip
+
+    async def laptops(self) -> list[StoredLaptop]:
+        """The oldest first."""
+        return await self._read(laptops.everything)
+
+    async def rename_laptop(self, laptop: str, name: str, actor: Actor = "admin") -> None:
+        """Raises StorageError("not_found" | "bad_value")."""
+        await self._write(
+            partial(laptops.rename, now=self._clock(), laptop=laptop, name=name, actor=actor)
+        )
+
+    async def delete_laptop(self, laptop: str, actor: Actor = "admin") -> None:
+        """Raises StorageError("not_found")."""
+        await self._write(partial(laptops.remove, now=self._clock(), laptop=laptop, actor=actor))
+
+    async def owe_forgetting(self, speakers: Sequence[str]) -> None:
+        """Every laptop has to forget these people's voices. Deleting them, merging them away and
+        withdrawing a consent owe it already."""
+        await self._write(partial(laptops.owe, now=self._clock(), speakers=speakers))
+
+    async def laptop_debts(self) -> list[LaptopDebt]:
+        """What laptops have not forgotten yet, the oldest first."""
+        return await self._read(laptops.owed)
+
+    async def settle_laptop_debts(self, paid: Sequence[LaptopDebt]) -> None:
+        await self._write(partial(laptops.settle, paid=paid))
+
+    # --- audit --------------------------------------------------------------------------------
 
     async def note(self, actor: Actor, act: str, subject: str) -> None:
         """An audit line for an act outside of the storage, such as a download. ``act``: small

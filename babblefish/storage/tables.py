@@ -19,7 +19,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """the newest migration in ``migrations/versions``"""
 
 AS_ADDED = literal_column("rowid")
@@ -151,3 +151,20 @@ translations = Table(
     Column("voice", String, nullable=False),
     UniqueConstraint("utterance_id", "language"),
 )  # fmt: skip
+
+laptops = Table(
+    "laptops", metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("urls", JSON, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("paired", Float, nullable=False),
+)  # fmt: skip
+
+laptop_debts = Table(
+    "laptop_debts", metadata,
+    Column("laptop", String, ForeignKey("laptops.id", ondelete="CASCADE"), primary_key=True),
+    Column("speaker", String, primary_key=True),
+    Column("since", Float, nullable=False),
+)  # fmt: skip
+"""voices that a laptop has to forget and may still have; the person is often gone already"""

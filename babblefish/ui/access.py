@@ -82,6 +82,8 @@ class Access:
             "take": parse("60/minute"),
             "sample": parse("60/minute"),
             "guess": parse("30/minute"),
+            "ask": parse("12/minute"),
+            "socket": parse("60/minute"),
         }
 
     def hit(self, action: str, *keys: str) -> None:

@@ -69,7 +69,8 @@ def mount_admin(
     people_routes.add_routes(app, hub)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
-        page.mount(app, page.build(hub, settings, links), "/admin")
+        built = page.build(hub, settings, links, app.state.pairing)
+        page.mount(app, built, "/admin")
     app.add_middleware(AdminGuard, knows=door.knows, cookie=COOKIE, settings=settings)
 
 

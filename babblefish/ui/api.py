@@ -67,6 +67,16 @@ STATUS = {
     "closing": 503,
     "starting": 503,
     "storage": 503,
+    "pair_code": 403,
+    "not_looking": 403,
+    "refused": 403,
+    "ticket": 404,
+    "laptop": 404,
+    "laptop_secret": 401,
+    "certificate": 422,
+    "other_version": 409,
+    "too_many_laptops": 409,
+    "too_many_waiting": 503,
 }
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}

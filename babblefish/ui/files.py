@@ -33,6 +33,7 @@ from babblefish.protocol import (
 )
 from babblefish.ui.media import AudioReader, TimelineWriter
 from babblefish.ui.subtitles import Line, write
+from rooms.audience import Saying
 from rooms.collection import Spoken
 from rooms.own_words import Cleaned
 from rooms.people import People
@@ -102,6 +103,9 @@ class FileAudience:
 
     def pace(self, utterance: str, language: str) -> float:
         return 1.0
+
+    def own_voice(self, utterance: Utterance, saying: Saying) -> None:
+        """Nobody of a file can have agreed to it."""
 
     def speaking(self, member: str, active: bool) -> None:
         """Files show nothing live."""

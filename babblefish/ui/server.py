@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import mimetypes
 import socket
@@ -26,10 +25,13 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
 from babblefish.errors import SettingsError
+from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
+from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
-from babblefish.ui.tls import Address, Certificates, local_addresses, local_names
+from babblefish.ui.pairing import create_pairing
+from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.voices_api import create_voices_router
 
@@ -83,6 +85,8 @@ def create_app(
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
     app.include_router(create_voices_router(hub, engine, access))
+    app.state.pairing = create_pairing(settings, hub, certificates)
+    app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
@@ -116,6 +120,7 @@ async def _lifespan(
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
+        await app.state.pairing.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -206,6 +211,9 @@ def serve(
         proxy_headers=settings.http,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
+        ws_ping_interval=10,
+        ws_ping_timeout=10,
+        ws_per_message_deflate=False,  # sound does not shrink, and the event loop would pay
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
@@ -234,37 +242,6 @@ class AdminCodes:
         self._announced = True
         if self._code is not None:
             print(f"Host page: {page}   admin code: {self._code}")
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening address, or SettingsError("port" | "host") that names the fix."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        # Without its protocol, asyncio would leave Nagle's delay of 40 ms on every answer.
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
-    except socket.gaierror as error:
-        raise SettingsError("host", f"--host {host} is no address of this machine.") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            other = port + 1 if port < 65535 else port - 1
-            message = (
-                f"Port {port} is in use, perhaps by another BabbleFish. Stop that program, or "
-                f"choose another port: --port {other}"
-            )
-        elif error.errno == errno.EACCES:
-            message = f"Port {port} needs special rights. Choose one above 1023: --port 9000"
-        else:
-            raise SettingsError("host", f"--host {host} cannot be used: {error}.") from error
-        raise SettingsError("port", message) from error
-    return listener
 
 
 @dataclass(frozen=True)

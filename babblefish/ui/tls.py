@@ -11,13 +11,9 @@ import base64
 import datetime
 import hashlib
 import ipaddress
-import os
-import re
-import socket
 from pathlib import Path
 from typing import Any
 
-import psutil
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,15 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from babblefish.errors import SettingsError
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from babblefish.network import Address
+from babblefish.whole_files import write_whole
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 390
 """phones refuse more than 397"""
 RENEW_DAYS = 30
 
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _LOCAL_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -41,35 +36,6 @@ _LOCAL_NETWORKS = tuple(
         *("100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10"),
     )
 )
-_VIRTUAL = re.compile(r"(docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|tun|tap|zt|wg)")
-
-
-def local_addresses() -> list[Address]:
-    """Addresses of this machine that phones could reach, likeliest first; without loopback."""
-    found: list[tuple[tuple, Address]] = []
-    states = psutil.net_if_stats()
-    for name, entries in psutil.net_if_addrs().items():
-        if name in states and not states[name].isup:
-            continue
-        for entry in entries:
-            if entry.family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            address = ipaddress.ip_address(entry.address.partition("%")[0])
-            if address.is_loopback or (address.version == 6 and address.is_link_local):
-                continue
-            rank = (address.version, bool(_VIRTUAL.match(name)), address.is_link_local, name)
-            found.append((rank, address))
-    return list(dict.fromkeys(address for _, address in sorted(found, key=lambda f: f[0])))
-
-
-def local_names(hostname: str | None = None) -> list[str]:
-    """DNS names of this machine: localhost, its host name and that name under .local."""
-    hostname = (hostname or socket.gethostname()).lower().rstrip(".")
-    labels = hostname.split(".")
-    names = ["localhost"]
-    if len(hostname) <= 253 and all(_LABEL.fullmatch(label) for label in labels):
-        names += [hostname, f"{labels[0]}.local"]
-    return list(dict.fromkeys(names))
 
 
 class Certificates:
@@ -149,7 +115,7 @@ class Certificates:
         # Not critical: what understands constraints applies them anyway, and what does not
         # would refuse the authority altogether.
         builder = builder.add_extension(_constraints(names, addresses), critical=False)
-        _write(self._authority_file, _pem(builder.sign(key, hashes.SHA256())), 0o644)
+        write_whole(self._authority_file, _pem(builder.sign(key, hashes.SHA256())), 0o644)
         return True
 
     def _authority(self) -> x509.Certificate:
@@ -183,7 +149,7 @@ class Certificates:
             critical=False,
         )
         leaf = builder.sign(authority_key, hashes.SHA256())
-        _write(self.certificate_file, _pem(leaf) + _pem(authority), 0o644)
+        write_whole(self.certificate_file, _pem(leaf) + _pem(authority), 0o644)
         return True
 
     def _leaf_fits(
@@ -217,7 +183,7 @@ class Certificates:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        _write(path, pem, 0o600)
+        write_whole(path, pem, 0o600)
         return key
 
 
@@ -285,13 +251,3 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("not an EC key")
     return key
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write whole or not at all, with ``mode`` from the first byte on."""
-    part = path.with_name(f"{path.name}.new")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    part.replace(path)

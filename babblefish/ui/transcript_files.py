@@ -78,7 +78,7 @@ class TextSheet(Sheet):
             f"{_name(self.heading.room)}\n"
             f"Transcript of {made:%Y-%m-%d %H:%M}, made by BabbleFish. Times are {made:UTC%z}.\n"
             "Translations are made by a machine. (synthetic voice): people heard it from a "
-            "computer's voice.\n\n"
+            "computer's voice. (own voice, synthetic): a computer imitated the speaker's voice.\n\n"
         )
 
     def _entry(self, entry: TranscriptEntry) -> str:
@@ -117,7 +117,8 @@ class WebVttSheet(SubtitleSheet):
     def head(self) -> str:
         return (
             "WEBVTT\n\nNOTE Made by BabbleFish. Translations are made by a machine; (synthetic "
-            "voice) marks what a computer's voice said.\n\n"
+            "voice) marks what a computer's voice said, (own voice, synthetic) what a computer "
+            "said in an imitation of the speaker's voice.\n\n"
         )
 
     def _inert(self, text: str) -> str:
@@ -143,7 +144,7 @@ class JsonSheet(Sheet):
             "translations": {
                 t.language: {
                     "text": t.text, "quality": t.quality, "voice": t.voice,
-                    "synthetic_voice": t.synthetic,
+                    "synthetic_voice": t.synthetic, "own_voice": t.own_voice,
                 }
                 for t in wanted
             },
@@ -175,7 +176,8 @@ def wordings(entry: TranscriptEntry, language: str) -> list[_Wording]:
 
 
 def _marks(line: TranslatedLine) -> tuple[str, ...]:
-    marks = ("synthetic voice", line.synthetic), ("basic translation", line.quality == "basic")
+    voice = "own voice, synthetic" if line.own_voice else "synthetic voice"
+    marks = (voice, line.synthetic), ("basic translation", line.quality == "basic")
     return tuple(mark for mark, true in marks if true)
 
 

@@ -39,6 +39,8 @@ class LineTranslation(BaseModel):
     quality: str
     synthetic: bool
     """somebody heard it from a synthetic voice"""
+    own_voice: bool = False
+    """which was a copy of the speaker's own, for some of it at least"""
 
 
 class Line(BaseModel):
@@ -183,7 +185,7 @@ def _line(entry: TranscriptEntry) -> Line:
         translations=[
             LineTranslation(
                 language=t.language, direction=direction(t.language), text=t.text,
-                quality=t.quality, synthetic=t.synthetic,
+                quality=t.quality, synthetic=t.synthetic, own_voice=t.own_voice,
             )
             for t in entry.translations
         ],

@@ -64,7 +64,9 @@ _HEAD = (
     '<link rel="icon" href="data:,"><link rel="stylesheet" href="/web/host.css">'
     '<script type="module" src="/web/host.js"></script>'
     '<link rel="stylesheet" href="/web/people.css">'
-    '<script type="module" src="/web/people.js"></script></head>'
+    '<script type="module" src="/web/people.js"></script>'
+    '<link rel="stylesheet" href="/web/laptops.css">'
+    '<script type="module" src="/web/laptops.js"></script></head>'
 )
 
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import segno
 
+from babblefish.network import local_addresses
 from babblefish.settings import Settings
-from babblefish.ui.tls import local_addresses
 
 
 @dataclass(frozen=True, slots=True)

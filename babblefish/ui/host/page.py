@@ -14,6 +14,7 @@ from gradio.themes import Base
 
 from babblefish.settings import Settings
 from babblefish.ui.host.banner import create_banner
+from babblefish.ui.host.laptops import create_laptops_tab
 from babblefish.ui.host.links import Links
 from babblefish.ui.host.people import create_people_tab
 from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
@@ -21,6 +22,7 @@ from babblefish.ui.host.server import create_server_tab
 from babblefish.ui.host.trace import create_trace_tab
 
 if TYPE_CHECKING:
+    from babblefish.ui.pairing import Pairing
     from rooms.hub import Hub
 
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -72,7 +74,7 @@ def theme() -> Base:
     )
 
 
-def build(hub: Hub, settings: Settings, links: Links) -> gr.Blocks:
+def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing) -> gr.Blocks:
     with gr.Blocks(
         theme=theme(), title="BabbleFish host", analytics_enabled=False, fill_width=True
     ) as page:
@@ -82,6 +84,7 @@ def build(hub: Hub, settings: Settings, links: Links) -> gr.Blocks:
             live = [
                 create_rooms_tab(page, hub, settings, links),
                 create_people_tab(page, hub),
+                create_laptops_tab(page, hub, pairing, links),
                 create_trace_tab(page, hub),
                 create_server_tab(page, hub),
             ]

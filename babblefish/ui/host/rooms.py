@@ -298,7 +298,7 @@ def _wire_settings(parts: _Parts, screen: gr.State) -> None:
         async def changed(value: Any, now: Screen) -> dict[Any, Any]:
             try:
                 change(desk.room(now.selected), value)
-                if part != "preset":  # the browser shows it already, but not its sentence
+                if part not in ("preset", "voices"):  # shown already, but not its sentence
                     now.shown[part] = parts.wanted(now)[part]
             except BabbleFishError as error:
                 now.say(error.message, problem=True)

@@ -26,6 +26,7 @@ from babblefish.ui.host.views import count, esc, summary_tiles
 if TYPE_CHECKING:
     from rooms.hub import Hub
     from rooms.publication import TraceRow
+    from rooms.voices_heard import HeardVoice
 
 _SECONDS = 1.0
 _MAX_SHOWN = 100
@@ -90,7 +91,10 @@ def table(rows: list[tuple[str, TraceRow]], several_rooms: bool) -> str:
     if len(rows) > _MAX_SHOWN:
         older = count(len(rows) - _MAX_SHOWN, "older utterance is", "older utterances are")
         more = f'<p class="bf-muted">{older} in the export.</p>'
-    heads = ("Time", "Speaker", "Languages", "Speech", "Steps (ms)", "To first sound", "Outcome")
+    heads = (
+        "Time", "Speaker", "Languages", "Speech", "Steps (ms)", "To first sound", "Heard in",
+        "Outcome",
+    )  # fmt: skip
     head = "".join(f'<th scope="col">{h}</th>' for h in heads)
     return (
         f'<table class="bf-trace"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
@@ -115,6 +119,7 @@ def _row(room: str, row: TraceRow) -> str:
         ("Speech", f"{row.audio_s:.1f} s"),
         ("Steps", f'<span class="bf-stages">{stages}</span>'),
         ("To first sound", _total(row.total_ms)),
+        ("Heard in", _voices(row.voices)),
         ("Outcome", f'<span class="bf-tag{kind}">{esc(outcome)}</span>'),
     ]  # fmt: skip
     return "<tr>" + "".join(f'<td data-label="{label}">{c}</td>' for label, c in cells) + "</tr>"
@@ -126,6 +131,16 @@ def _stage(stage: str) -> str:
     if len(words) > 1 and 2 <= len(words[-1]) <= 3:
         return " ".join([*words[:-1], "→", english_name(words[-1])])
     return stage
+
+
+def _voices(heard: Iterable[HeardVoice]) -> str:
+    """Which voice began when, for each language."""
+    told = "".join(
+        f'<span class="bf-stage">{esc(english_name(voice.language))}: '
+        f"{'own voice' if voice.own else 'neutral voice'} <b>{voice.after_s:.1f} s</b></span>"
+        for voice in heard
+    )
+    return f'<span class="bf-stages">{told}</span>' if told else "–"
 
 
 def _total(ms: float | None) -> str:
@@ -214,13 +229,15 @@ def to_csv(rows: list[tuple[str, TraceRow]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     fixed = ["at", "room", "utterance", "speaker", "language", "targets", "audio_s", "total_ms",
-             "outcome"]  # fmt: skip
+             "outcome", "voices"]  # fmt: skip
     writer.writerow([*fixed, *(_inert(f"{stage} ms") for stage in stages)])
     for name, row in rows:
         total = "" if row.total_ms is None else round(row.total_ms, 1)
         writer.writerow(
             [_iso(row.at), _inert(name), _inert(row.utterance), _inert(row.speaker), row.language,
              " ".join(row.targets), round(row.audio_s, 2), total, _inert(row.outcome),
+             " ".join(f"{v.language}:{'own' if v.own else 'neutral'}@{v.after_s}"
+                      for v in row.voices),
              *(row.stages_ms.get(stage, "") for stage in stages)]
         )  # fmt: skip
     return out.getvalue()

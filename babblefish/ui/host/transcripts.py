@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from babblefish.errors import RoomError, TransportError
 from babblefish.languages import direction, english_name
-from babblefish.storage.records import Retention, StoredRoom, TranscriptEntry
+from babblefish.storage.records import Retention, StoredRoom, TranscriptEntry, TranslatedLine
 from babblefish.ui.host.guard import PLAIN_HEADERS
 from babblefish.ui.host.views import button, esc
 from babblefish.ui.transcript_files import SHEETS, Format
@@ -196,7 +196,7 @@ def _line(entry: TranscriptEntry) -> str:
     clock = time.strftime("%d %b, %H:%M:%S", time.localtime(said.start))
     translations = "".join(
         f'<p class="translation"><span class="language">{esc(english_name(t.language))}</span> '
-        f"{_words(t.language, t.text)}{_marks(t.synthetic, t.quality)}</p>"
+        f"{_words(t.language, t.text)}{_marks(t)}</p>"
         for t in entry.translations
     )
     return (
@@ -209,8 +209,9 @@ def _words(language: str, text: str) -> str:
     return f'<span lang="{esc(language)}" dir="{direction(language)}">{esc(text)}</span>'
 
 
-def _marks(synthetic: bool, quality: str) -> str:
-    marks = ("synthetic voice", synthetic), ("basic translation", quality == "basic")
+def _marks(line: TranslatedLine) -> str:
+    voice = "own voice, synthetic" if line.own_voice else "synthetic voice"
+    marks = (voice, line.synthetic), ("basic translation", line.quality == "basic")
     return "".join(f' <span class="mark">{mark}</span>' for mark, true in marks if true)
 
 

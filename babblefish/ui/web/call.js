@@ -7,7 +7,7 @@ import { ApiError, api } from "./api.js";
 
 const LABEL = "text";
 const GATHERING_MS = 1000;
-const OPENING_MS = 12000;
+const OPENING_MS = [5000, 8000, 12000]; // a first attempt that stalls is soon followed by another
 const PING_MS = 2000;
 const SILENCE_MS = 6500;
 const PAUSES_S = [0.5, 1, 2, 4, 6];
@@ -79,7 +79,7 @@ export class Call {
       const answer = await api.offer(this.code, this.key, pc.localDescription.sdp);
       if (!current()) return;
       await pc.setRemoteDescription(answer);
-      this.later(OPENING_MS, () => this.state === "connecting" && this.lost());
+      this.later(patience(OPENING_MS, this.failures), () => this.state === "connecting" && this.lost());
     } catch (error) {
       if (!current()) return;
       if (error instanceof ApiError && FATAL.has(error.code)) {
@@ -141,7 +141,7 @@ export class Call {
   lost(retryAfter = 0) {
     if (this.state === "closed") return;
     this.drop();
-    const planned = PAUSES_S[Math.min(this.failures, PAUSES_S.length - 1)];
+    const planned = patience(PAUSES_S, this.failures);
     this.failures += 1;
     const pause = Math.min(15, Math.max(retryAfter || 0, planned * (0.8 + Math.random() * 0.2)));
     this.change("waiting", { seconds: pause });
@@ -182,6 +182,9 @@ export class Call {
     this.hooks.state(state, detail);
   }
 }
+
+/** What the attempt after so many failures is given. */
+const patience = (plan, failures) => plan[Math.min(failures, plan.length - 1)];
 
 /** Every local candidate is found, or as many as a second brings: the server takes no trickle. */
 function gathered(pc) {

@@ -12,6 +12,9 @@ function write(element, { text = "", language = "", direction = "ltr" } = {}) {
 
 const nameOf = ({ name, known }) => (known === false ? t("caption.unknown", { name }) : name);
 
+/** In which kind of voice it is heard; the heading of several captions says it once. */
+const voiceOf = ({ synthetic, own_voice }) => (own_voice ? "own" : synthetic ? "synthetic" : "");
+
 const AT_END_PX = 56;
 const MOST_KEPT_WHILE_READING = 1500;
 
@@ -78,7 +81,7 @@ export class CaptionView {
     this.store.retractPartials().forEach((entry) => this.discard(entry));
   }
 
-  voicing(utterance, state) {
+  voicing(utterance, state, ownVoice) {
     if (state === "playing") {
       for (const entry of this.store.list) {
         if (entry.voicing === "playing" && entry.utterance !== utterance) {
@@ -87,7 +90,7 @@ export class CaptionView {
         }
       }
     }
-    const entry = this.store.voice(utterance, state);
+    const entry = this.store.voice(utterance, state, ownVoice);
     if (entry) this.mark(entry);
   }
 
@@ -97,7 +100,8 @@ export class CaptionView {
     const row = {
       item: make("li", { class: "caption" }),
       name: make("bdi"),
-      voice: make("span", { class: "mark" }, icon("wave"), make("span", { text: t("caption.synthetic") })),
+      voice: make("span", { class: "mark" }, icon("wave")),
+      voiceName: make("span"),
       time: make("time"),
       text: make("p", { class: "text" }),
       marks: make("span", { class: "marks" }),
@@ -105,6 +109,7 @@ export class CaptionView {
       original: make("p", { class: "original" }),
       button: make("button", { type: "button", class: "translate" }, icon("translate")),
     };
+    row.voice.append(row.voiceName);
     const head = make("p", { class: "who" }, make("i", { class: "dot", "aria-hidden": "true" }), row.name, row.time, row.voice);
     row.item.append(head, make("div", { class: "line" }, make("div", { class: "words" }, row.text, row.second, row.original, row.marks), row.button));
     row.original.id = `original-${(this.count = (this.count ?? 0) + 1)}`;
@@ -139,7 +144,6 @@ export class CaptionView {
       row.time.dateTime = at.toISOString();
       row.time.textContent = this.clock.format(at);
     }
-    show(row.voice, entry.final && entry.synthetic);
     this.mark(entry);
     this.openOriginal(row, row.item.classList.contains("open"));
   }
@@ -156,6 +160,8 @@ export class CaptionView {
     const row = this.rows.get(entry);
     if (!row) return;
     row.item.classList.toggle("playing", entry.voicing === "playing");
+    row.voiceName.textContent = t(entry.own_voice ? "caption.ownVoice" : "caption.synthetic");
+    show(row.voice, entry.final && (entry.synthetic || entry.own_voice));
     const marks = [];
     if (entry.quality === "basic" && entry.translated) marks.push(["translate", "caption.basic"]);
     if (entry.voicing === "skipped") marks.push(["volume-off", "caption.skipped"]);
@@ -187,7 +193,7 @@ export class CaptionView {
     for (const entry of this.store.list) {
       const same =
         before && before.member === entry.member && nameOf(before) === nameOf(entry) &&
-        (!entry.final || Boolean(before.synthetic) === Boolean(entry.synthetic)) &&
+        (!entry.final || voiceOf(before) === voiceOf(entry)) &&
         (!entry.at || !before.at || entry.at - before.at < 90);
       this.rows.get(entry).item.classList.toggle("follows", Boolean(same));
       before = entry;

@@ -18,8 +18,12 @@ export class Captions {
     const known = this.byUtterance.get(event.utterance);
     if (event.final && event.seq <= this.trimmedSeq) return null;
     if (known?.final) return this.pair && event.final ? this.second(known, event) : null;
-    const entry = known ?? { voicing: this.voicings.get(event.utterance) ?? "", lines: {} };
+    const entry = known ?? {
+      voicing: "", own_voice: false, lines: {}, ...this.voicings.get(event.utterance),
+    };
+    const heardInOwnVoice = entry.own_voice;
     Object.assign(entry, event);
+    entry.own_voice = Boolean(event.own_voice) || heardInOwnVoice;
     entry.lines[event.language] = event;
     this.byUtterance.set(event.utterance, entry);
     if (event.final) this.lastSeq = Math.max(this.lastSeq, event.seq);
@@ -67,11 +71,13 @@ export class Captions {
     return this.list.filter((entry) => !entry.final).map((entry) => this.remove(entry));
   }
 
-  voice(utterance, state) {
+  voice(utterance, state, ownVoice = false) {
     const entry = this.byUtterance.get(utterance);
-    if (entry) entry.voicing = state;
+    const before = entry ?? this.voicings.get(utterance);
+    const now = { voicing: state, own_voice: ownVoice || Boolean(before?.own_voice) };
+    if (entry) Object.assign(entry, now);
     else {
-      this.voicings.set(utterance, state);
+      this.voicings.set(utterance, now);
       if (this.voicings.size > 50) this.voicings.delete(this.voicings.keys().next().value);
     }
     return entry ?? null;

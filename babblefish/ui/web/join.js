@@ -134,7 +134,7 @@ export class JoinForm {
     this.meter.start();
     clearTimeout(this.quietTimer);
     this.quietTimer = setTimeout(() => this.mic.track && this.status("mic.quiet"), QUIET_AFTER_MS);
-    await fillDevices($("device"), $("device-field"), this.mic);
+    fillDevices($("device"), $("device-field"), this.mic).catch(() => {});
     return true;
   }
 

@@ -4,6 +4,7 @@ import { audioContext } from "./sound.js";
 
 const FLOOR_DB = -55;
 const CEILING_DB = -12;
+const ANSWER_MS = 5000; // without a question to the person, an answer takes a fraction of this
 
 export class MicError extends Error {
   /** `code`: "denied", "none", "busy", "insecure", "failed", or "closed" meanwhile. */
@@ -34,7 +35,19 @@ export class Mic {
     }
   }
 
-  async open(device = this.device) {
+  /** Who asks again before the browser has answered waits for the same answer. */
+  open(device = this.device) {
+    if (this.opening?.device !== device) {
+      const opening = { device };
+      this.opening = opening;
+      opening.answer = this.ask(device).finally(() => {
+        if (this.opening === opening) this.opening = null;
+      });
+    }
+    return this.opening.answer;
+  }
+
+  async ask(device) {
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new MicError(window.isSecureContext ? "failed" : "insecure");
     }
@@ -46,14 +59,9 @@ export class Mic {
     };
     if (device) audio.deviceId = { ideal: device };
     const closed = this.closed;
-    let stream;
-    try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
-    } catch (error) {
-      throw new MicError(reason(error));
-    }
+    const stream = await sound({ audio, video: false });
     if (closed !== this.closed) {
-      for (const track of stream.getTracks()) track.stop();
+      stop(stream);
       throw new MicError("closed");
     }
     this.release();
@@ -68,16 +76,15 @@ export class Mic {
 
   close() {
     this.closed += 1;
+    this.opening = null;
     this.release();
   }
 
   release() {
     this.source?.disconnect();
     this.source = this.analyser = null;
-    for (const track of this.stream?.getTracks() ?? []) {
-      track.onended = null;
-      track.stop();
-    }
+    if (this.track) this.track.onended = null;
+    if (this.stream) stop(this.stream);
     this.stream = null;
   }
 
@@ -108,6 +115,43 @@ export class Mic {
       .filter((device) => device.deviceId !== "communications")
       .map((device) => ({ id: device.deviceId, label: device.label }));
   }
+}
+
+/** The browser's stream. Now and then a request is lost in the browser: then it is made again. */
+async function sound(wanted) {
+  try {
+    for (let tries = 0; tries < 2; tries += 1) {
+      const stream = await answered(navigator.mediaDevices.getUserMedia(wanted));
+      if (stream) return stream;
+    }
+  } catch (error) {
+    throw new MicError(reason(error));
+  }
+  throw new MicError("busy");
+}
+
+/** What `request` comes to; null when nobody is being asked and there is no answer all the same. */
+async function answered(request) {
+  let given = false;
+  let timer;
+  const silence = new Promise((resolve) => {
+    timer = setInterval(async () => {
+      if (!(await Mic.allowed()) || given) return;
+      given = true;
+      request.then(stop, () => {});
+      resolve(null);
+    }, ANSWER_MS);
+  });
+  try {
+    return await Promise.race([request, silence]);
+  } finally {
+    given = true;
+    clearInterval(timer);
+  }
+}
+
+function stop(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 function reason(error) {

@@ -57,7 +57,7 @@ export class Room {
       transcript_policy: (event) => this.transcript.policy(event),
       caption: (event) => this.caption(event),
       retract: (event) => captions.retract(event.utterance),
-      voicing: (event) => captions.voicing(event.utterance, event.state),
+      voicing: (event) => captions.voicing(event.utterance, event.state, event.own_voice),
       lag: (event) => this.lag(event.seconds),
       warn: (event) => toast(explain(event)),
       closed: (event) => this.ended(event.reason),

@@ -121,7 +121,8 @@ export class Transcript {
     const text = (today ? this.clock : this.calendar).format(at);
     const time = make("time", { datetime: at.toISOString(), text });
     const head = make("p", { class: "who" }, make("bdi", { text: line.speaker }), time);
-    if (shown.synthetic) head.append(make("span", { class: "mark", text: t("caption.synthetic") }));
+    const voice = shown.own_voice ? "caption.ownVoice" : "caption.synthetic";
+    if (shown.synthetic) head.append(make("span", { class: "mark", text: t(voice) }));
     const words = ({ text, language, direction }, name) =>
       make("p", { class: name, text, lang: language, dir: direction });
     return make("li", {}, head, words(shown, "said"), shown === line ? null : words(line, "as-said"));

@@ -92,6 +92,7 @@ export default {
   "person.speaking": "spricht gerade",
   "caption.unknown": "Unbekannt (Telefon von {name})",
   "caption.synthetic": "künstliche Stimme",
+  "caption.ownVoice": "eigene Stimme, künstlich",
   "caption.basic": "einfache Übersetzung",
   "caption.skipped": "nicht gesprochen",
   "caption.original": "Original zeigen",

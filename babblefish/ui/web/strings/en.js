@@ -92,6 +92,7 @@ export default {
   "person.speaking": "speaking",
   "caption.unknown": "Unknown ({name}’s phone)",
   "caption.synthetic": "synthetic voice",
+  "caption.ownVoice": "own voice, synthetic",
   "caption.basic": "basic translation",
   "caption.skipped": "not spoken",
   "caption.original": "Show the original",

@@ -92,6 +92,7 @@ export default {
   "person.speaking": "hablando",
   "caption.unknown": "Desconocido (teléfono de {name})",
   "caption.synthetic": "voz sintética",
+  "caption.ownVoice": "su propia voz, sintética",
   "caption.basic": "traducción básica",
   "caption.skipped": "no leído",
   "caption.original": "Mostrar el original",

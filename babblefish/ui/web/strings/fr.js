@@ -92,6 +92,7 @@ export default {
   "person.speaking": "parle en ce moment",
   "caption.unknown": "Inconnu (téléphone de {name})",
   "caption.synthetic": "voix de synthèse",
+  "caption.ownVoice": "sa propre voix, de synthèse",
   "caption.basic": "traduction sommaire",
   "caption.skipped": "non lu",
   "caption.original": "Afficher l’original",

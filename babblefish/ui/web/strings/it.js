@@ -92,6 +92,7 @@ export default {
   "person.speaking": "sta parlando",
   "caption.unknown": "Sconosciuto (telefono di {name})",
   "caption.synthetic": "voce sintetica",
+  "caption.ownVoice": "la sua voce, sintetica",
   "caption.basic": "traduzione semplice",
   "caption.skipped": "non letto",
   "caption.original": "Mostra l’originale",

@@ -92,6 +92,7 @@ export default {
   "person.speaking": "mówi teraz",
   "caption.unknown": "Nieznana osoba (telefon: {name})",
   "caption.synthetic": "głos syntetyczny",
+  "caption.ownVoice": "własny głos, syntetyczny",
   "caption.basic": "proste tłumaczenie",
   "caption.skipped": "bez głosu",
   "caption.original": "Pokaż oryginał",

@@ -92,6 +92,7 @@ export default {
   "person.speaking": "a falar",
   "caption.unknown": "Desconhecido (telefone de {name})",
   "caption.synthetic": "voz sintética",
+  "caption.ownVoice": "a própria voz, sintética",
   "caption.basic": "tradução básica",
   "caption.skipped": "não lido",
   "caption.original": "Mostrar o original",
