@@ -361,15 +361,16 @@ async def test_nothing_of_what_is_said_is_printed_logged_or_left_on_disk(
 
 
 async def test_the_event_loop_is_not_held_up(weights):
-    """Loading, preparing and speaking happen elsewhere. Generous: the machine may be busy."""
+    """Loading, preparing and speaking happen elsewhere: between two turns of the loop, its thread
+    does next to nothing. In processor time, since other programs may hold it up, too."""
     longest, ended = 0.0, False
 
     async def watch() -> None:
         nonlocal longest
         while not ended:
-            before = time.perf_counter()
+            before = time.thread_time()
             await asyncio.sleep(0.002)
-            longest = max(longest, time.perf_counter() - before)
+            longest = max(longest, time.thread_time() - before)
 
     watching = asyncio.create_task(watch())
     async with running(weights, steps=32) as synthesiser:
@@ -377,7 +378,7 @@ async def test_the_event_loop_is_not_held_up(weights):
         await heard(synthesiser, asking("Good morning,", "we begin in a moment."))
     ended = True
     await watching
-    assert longest < 0.5
+    assert longest < 0.1
 
 
 async def test_without_weights_it_says_how_to_get_them_and_asks_no_network(tmp_path, monkeypatch):

@@ -105,6 +105,7 @@ class SynthesisThread(threading.Thread):
             seconds = self.networks.start(self._tell)
             if not self.sampling.steps:
                 self.sampling = dataclasses.replace(self.sampling, steps=steps_for(seconds))
+            self.figures.seconds_per_frame = seconds * self.sampling.steps
             if self._listen is not False:
                 self._listener = round_trip.load(self._weights_dir, always=self._listen is True)
         except BabbleFishError as error:
