@@ -3,7 +3,6 @@ real https, and every clause told by its tone."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -18,7 +17,6 @@ from babblefish.engine.clauses import seconds, split
 from babblefish.engine.engine import Engine
 from babblefish.engine.profiles import StagePlan
 from babblefish.engine.stages import StageSpec
-from babblefish.protocol import Voicing
 from bench.laptop import tone_of
 from bench.laptop_process import LaptopProcess
 from rooms.playout import RATE, Playout
@@ -82,15 +80,11 @@ def asked_now(there) -> bool:
     return there.hub.cloning.laptops()[0].asked_now
 
 
-async def utter(there, during=None) -> str:
+async def utter(there) -> str:
     """Pierre says something: the voices in which its clauses were heard, "n" and "o", in order.
-    Each was heard once, whole, and in its turn. during: done once it begins to be heard."""
+    Each was heard once, whole, and in its turn."""
     begun, count = len(there.dan._heard), len(scripted.done(there.dan))
-    voicings = len(there.dan.of(Voicing))
     there.mouth.say(tone(SAID_HERTZ, 1.0))
-    await there.dan.until(lambda: len(there.dan.of(Voicing)) > voicings, 30)
-    if during is not None:
-        await during()
     await there.dan.until(lambda: len(scripted.done(there.dan)) > count, 30)
     assert scripted.done(there.dan)[-1].state == "played"
     text = there.dan.finals[-1].text
@@ -131,13 +125,8 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
         assert set(await utter(there)) == {"n"}, "at first the neutral voice"
         await through(there)
         assert set(await utter(there)) == {"o"}, "then one's own"
-        await process.behave(each_s=0.6)
-
-        async def kill() -> None:
-            await asyncio.sleep(0.3)
-            process.kill()
-
-        broken = await utter(there, kill)
+        await process.behave(fault="die", fault_at=1)  # by its own hand, with SIGKILL
+        broken = await utter(there)
         assert broken[0] == "o" and broken[-1] == "n", "what was missing in the neutral voice"
         assert set(await utter(there)) == {"n"}, "nobody is waited for"
         await process.start()
@@ -164,11 +153,6 @@ async def test_promise_1_taking_over_from_a_laptop_that_is_killed(engine, tmp_pa
         await process.behave(first_s=1.6)
         both = await utter(there)
         assert both[0] == "n" and both[-1] == "o", "it took over"
-        await process.behave(first_s=1.2, each_s=0.4)
-
-        async def kill() -> None:
-            await asyncio.sleep(0.9)
-            process.kill()
-
-        await utter(there, kill)
+        await process.behave(fault="die", fault_at=1)
+        await utter(there)
         assert set(await utter(there)) == {"n"}
