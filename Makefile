@@ -3,10 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 ARGS ?=
 
-.PHONY: run setup prepare-dev python test check bench bench-large clean
+.PHONY: run accelerator setup prepare-dev python test check bench bench-large clean
 
 run: setup
 	@exec $(RUN) app.py serve $(ARGS)
+
+accelerator: python
+	@$(PYTHON) tools/prepare.py --accelerator
+	@exec .venv-accelerator/bin/python accelerator_app.py $(ARGS)
 
 setup: python
 	@$(PYTHON) tools/prepare.py
@@ -33,6 +37,7 @@ bench-large: prepare-dev
 	$(RUN) -m bench.big_seamless $(ARGS)
 	$(RUN) -m bench.big_nllb
 	$(RUN) -m bench.big_voices
+	$(RUN) -m bench.big_f5
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache tests/e2e/shots bench/out
+	rm -rf .venv .venv-accelerator .pytest_cache .ruff_cache tests/e2e/shots bench/out

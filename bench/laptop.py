@@ -1,9 +1,8 @@
 """A laptop without a model: a process that speaks the contract and says every clause as a tone of
-its own, as slowly and as badly as it is told.
+its own (``marks``), as slowly and as badly as it is told.
 
 ``python -m bench.laptop --port P --certificate FILE --key FILE --secret S`` answers over https,
-with ``--dial wss://…`` it dials out. What the tone of a clause is follows from its text alone
-(``tone_of``), so that whoever hears it can tell what was lost and what was said twice.
+with ``--dial wss://…`` it dials out.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import json
 import os
 import signal
 import ssl
-import zlib
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -27,21 +27,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from babblefish import accelerator_protocol as wire
-from babblefish.engine.clauses import seconds
+from bench.marks import spoken
 
 RATE = 24_000
-_LOWEST, _STEP, _STEPS = 400.0, 50.0, 48
-
-
-def tone_of(text: str) -> float:
-    """Hertz, 400 to 2750."""
-    return _LOWEST + _STEP * (zlib.crc32(text.encode()) % _STEPS)
-
-
-def spoken(text: str, rate: int = RATE) -> np.ndarray:
-    """float32 (n,): the tone of ``text``, as long as it would take to say it."""
-    samples = np.arange(int(max(0.3, seconds(text)) * rate))
-    return (0.2 * np.sin(2 * np.pi * tone_of(text) / rate * samples)).astype(np.float32)
 
 
 class Behaviour:
@@ -323,7 +311,14 @@ async def _answer_socket(
                 line = ""
 
 
+def _end_with_parent() -> None:
+    """Whoever started this process holds the other end of its standard input."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 async def main() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     parser = argparse.ArgumentParser()
     for name in ("--certificate", "--key", "--secret", "--dial", "--server-certificate"):
         parser.add_argument(name, default="")

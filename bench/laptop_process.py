@@ -96,7 +96,7 @@ class LaptopProcess:
             [sys.executable, "-m", "bench.laptop", "--port", str(self.port), "--certificate",
              str(self._certificate), "--key", str(self._key), "--secret", self.secret,
              *self._options],
-            cwd=_ROOT, stdin=subprocess.DEVNULL,
+            cwd=_ROOT, stdin=subprocess.PIPE,
         )  # fmt: skip
 
     async def answers(self) -> bool:

@@ -26,8 +26,8 @@ from babblefish.engine.cloning import (
 )
 from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.errors import CloningError
-from bench.laptop import tone_of
 from bench.laptop_process import LaptopProcess, certificate
+from bench.marks import tone_of
 
 CLAUSES = ("Hello everybody,", "how are you", "on this fine day?")
 

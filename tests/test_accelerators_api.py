@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from babblefish.accelerator.discovery import find_servers
 from babblefish.accelerator_protocol import SERVICE_TYPE
 from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.network import fingerprint
@@ -20,12 +22,13 @@ from babblefish.settings import Settings
 from babblefish.storage.storage import Storage
 from babblefish.ui import pairing as pairing_module
 from babblefish.ui.laptop_calls import allowed
+from babblefish.ui.lookout import Lookout, Sign
 from babblefish.ui.pairing import Pairing
 from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
-from tests.laptop import ScriptedLaptop, certificate, refusal, trusting, until
+from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, trusting, until
 from tests.served import running
 from tests.stored import QUICK
 
@@ -445,9 +448,28 @@ async def test_the_server_says_where_it_is_only_while_it_looks(tmp_path):
             assert told["fingerprint"] == fingerprint(authority) and told["version"] == "1"
             assert told["name"].startswith("BabbleFish on ")
             assert info.parsed_addresses() == ["127.0.0.1"]
+            (found,) = await find_servers(1.5, ["127.0.0.1"])  # as the laptop's program looks
+            assert found.server == "https://127.0.0.1:9000" and found.same_version
+            assert found.fingerprint == there.pairing.mark()
             assert there.pairing.lookout.problem == "" and 590 < there.pairing.lookout.left <= 600
             await there.pairing.lookout.stop()
             await until(lambda: ("Removed", name) in seen)
         await asyncio.to_thread(browser.cancel)
     finally:
         await asyncio.to_thread(finder.close)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"), [((), "in no network"), (("192.0.2.77",), "Pair with the command")]
+)
+async def test_trouble_of_the_network_is_said_and_looking_ends_by_itself(addresses, words):
+    there = tuple(ipaddress.ip_address(address) for address in addresses)
+    lookout = Lookout(lambda: Sign("BabbleFish", there, 9000, ""), seconds=0.4)
+    assert not lookout.on and lookout.left == 0.0
+    lookout.start()
+    assert lookout.on
+    await until(lambda: lookout.problem)
+    assert words in lookout.problem
+    await until(lambda: not lookout.on)
+    await lookout.stop()
+    assert lookout.problem == ""

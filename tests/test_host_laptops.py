@@ -20,7 +20,7 @@ from babblefish.engine.cloning_messages import CloneReference, CloneRequest, Lap
 from babblefish.ui.host import audit_words, laptop_views
 from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.laptop import ScriptedLaptop
+from tests.scripted_laptop import ScriptedLaptop
 from tests.web_browser import SHOTS, check_accessible, launch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -52,7 +52,7 @@ def test_what_is_known_of_a_laptop_in_words() -> None:
     known = dict(laptop_views.facts(state(health=health, figures=figures, transport="websocket")))
     assert known == {
         "Device": "RTX 3050", "Video memory": "1.9 of 4.0 GB", "Languages": "Chinese, English",
-        "Queue": "2", "Wait": "310 ms", "Work per second of speech": "410 ms",
+        "Queue": "2", "Wait": "310 ms", "For a second of speech": "410 ms",
         "First sound after": "1.2 s", "In time": "41 of 43", "Connection": "dialled in",
     }  # fmt: skip
     many = ["en", "zh", "fr", "de", "es", "it", "pl", "ru"]
@@ -67,6 +67,10 @@ def test_markup_of_laptops_is_inert_and_debts_are_told() -> None:
     assert laptop_views.trouble("", True) == "" and "server stops" in laptop_views.trouble(
         "x", True
     )
+    card = laptop_views.pair_card(["https://10.0.0.5:9000", "https://<b>"], "ABCD-EFGH", "3F2A")
+    assert 'data-copy="python accelerator_app.py --server https://10.0.0.5:9000 --pair' in card
+    assert "--trust 3F2A" in card and "<b>" not in card and "without https" not in card
+    assert "without https" in laptop_views.pair_card(["http://10.0.0.5:9000"], "ABCD-EFGH", "")
     assert audit_words.in_words("admin", "laptop_removed") == "The admin removed a laptop"
 
 
@@ -255,7 +259,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str, monkeypatch) -
     visitor = Visitor(browser, server, color_scheme=scheme)
     page = visitor.sign_in()
     page.get_by_role("tab", name="Laptops").click()
-    expect(page.get_by_text(mark)).to_be_visible()
+    expect(page.locator(".bf-command")).to_contain_text(f"--trust {mark}")
     check_accessible(page)
     shoot(page, f"laptops_none_{scheme}")
     laptop = ScriptedLaptop()

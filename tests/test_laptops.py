@@ -20,7 +20,7 @@ from babblefish.storage.storage import Storage
 from rooms import laptops as laptops_module
 from rooms.laptops import MOST_LAPTOPS, Laptops
 from tests import fakes_hub
-from tests.laptop import ScriptedLaptop, until
+from tests.scripted_laptop import ScriptedLaptop, until
 from tests.stored import QUICK, clip, contains, form, opened, python
 
 pytestmark = pytest.mark.asyncio
@@ -172,6 +172,15 @@ async def test_there_are_not_too_many_and_names_are_harmless(tmp_path):
             with pytest.raises(RoomError) as caught:
                 await act
             assert caught.value.code == "laptop"
+
+
+async def test_a_laptop_that_has_not_got_its_secret_yet_is_connecting_not_refusing(tmp_path):
+    async with ScriptedLaptop().listening(tmp_path) as scripted, registry(None) as laptops:
+        await laptops.pair("Dan's", [scripted.url], scripted.pem)
+        await until(lambda: laptops._cloning.laptops()[0].condition == "refused")
+        assert laptops.states[0].condition == "connecting"
+        laptops._wall = lambda: 2e9
+        assert laptops.states[0].condition == "refused"
 
 
 # --- trouble of the storage -----------------------------------------------------------------

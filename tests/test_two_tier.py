@@ -3,6 +3,7 @@ real https, and every clause told by its tone."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -135,6 +136,13 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
             if "o" in (voices := await utter(there)):
                 break
         assert set(voices) == {"o"}, "the own voice is back, after it was tried out"
+        # promise 26: and when its owner does not want it any more, the laptop forgets it
+        assert (await process.seen())["voices"]
+        await there.hub.profiles.withdraw(there.speaker, "cloning", "self")
+        async with asyncio.timeout(10):
+            while (await process.seen())["voices"]:
+                await asyncio.sleep(0.05)
+        assert set(await utter(there)) == {"n"}
 
 
 @pytest.mark.parametrize("fault", ["hang", "silence"])

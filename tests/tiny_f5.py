@@ -53,7 +53,7 @@ def network(seed: int = 0, vocabulary: Path | None = None, **sizes: Any) -> Any:
     torch.manual_seed(seed)
     symbols, count = tokenizer(str(vocabulary or vocabulary_file()), "custom")
     arguments = {**SIZES, **sizes}
-    transformer = DiT(**arguments, text_num_embeds=count, mel_dim=100, attn_mask_enabled=True)
+    transformer = DiT(**arguments, text_num_embeds=count, mel_dim=100)
     for name, parameter in transformer.named_parameters():
         if not parameter.any():  # what training starts from zero
             torch.nn.init.normal_(parameter, std=0.2 if name.endswith(("gamma", "beta")) else 0.05)
@@ -92,10 +92,13 @@ def write_vocoder(folder: Path, seed: int = 0, **sizes: Any) -> None:
     torch.save(vocoder.state_dict(), folder / "pytorch_model.bin")
 
 
-def install(weights_dir: Path, *keys: str, **sizes: Any) -> None:
-    """Checkpoints, by their keys, and the vocoder, as if they were fetched."""
+def install(
+    weights_dir: Path, *keys: str, vocoder: dict[str, Any] | None = None, **sizes: Any
+) -> None:
+    """Checkpoints, by their keys, and the vocoder, as if they were fetched. vocoder, sizes: of the
+    networks, instead of tiny ones."""
     chosen = [checkpoints.named(key) for key in keys or ("base",)]
-    write_vocoder(weights_dir / checkpoints.VOCOS.folder)
+    write_vocoder(weights_dir / checkpoints.VOCOS.folder, **(vocoder or {}))
     for number, checkpoint in enumerate(chosen):
         old = {} if checkpoint.generation == "v1" else V0
         path = checkpoint.weights(weights_dir)

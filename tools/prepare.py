@@ -3,7 +3,7 @@
 Standard library only, since it runs before anything is installed. Each step looks first whether
 there is something to do, so that a second run takes a moment.
 
-    python3.11 tools/prepare.py [--dev]
+    python3.11 tools/prepare.py [--dev | --accelerator]
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+
+
+def use(environment: Path) -> None:
+    """Prepare this one from now on."""
+    global VENV, PYTHON
+    VENV, PYTHON = environment, environment / "bin" / "python"
 
 
 def say(text: str) -> None:
@@ -76,7 +82,7 @@ def make_venv() -> None:
         say(f"Installing system package {package}")
         if not apt_install([package]):
             stop(f"Python cannot make virtual environments. On Debian: apt-get install {package}")
-    say("Creating .venv")
+    say(f"Creating {VENV.name}")
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         stop("The virtual environment could not be created, see above.")
@@ -163,14 +169,27 @@ def fetch_weights() -> None:
     (VENV / ".weights").touch()
 
 
+def prepare_accelerator() -> None:
+    """The laptop's environment, beside the host's. Voices' weights are fetched by the laptop."""
+    use(ROOT / ".venv-accelerator")
+    make_venv()
+    install("requirements-accelerator.txt")
+    install("requirements-f5.txt", "--no-deps")
+
+
 def main() -> None:
     begun = time.monotonic()
     dev = "--dev" in sys.argv[1:]
     check_python()
+    if "--accelerator" in sys.argv[1:]:
+        prepare_accelerator()
+        say(f"Prepared in {time.monotonic() - begun:.0f} s")
+        return
     make_venv()
     install("requirements.txt")
     if dev:
         install("requirements-dev.txt")
+        install("requirements-f5.txt", "--no-deps")
     install_system_packages(dev)
     fetch_weights()
     say(f"Prepared in {time.monotonic() - begun:.0f} s")

@@ -18,6 +18,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from babblefish.accelerator import f5_library
+from babblefish.accelerator.attention import MaskedAttention
 from babblefish.accelerator.checkpoints import Generation
 from babblefish.accelerator.sampling import CHANNELS, Row, Sampling, sample
 from babblefish.engine.checkpoints import DTYPES
@@ -96,6 +97,7 @@ class F5Network:
         self.vocabulary = Vocabulary(files.vocabulary)
         self.device, self.precision = device, precision
         self.network = _load(files, self.vocabulary, device, DTYPES[precision])
+        self.parameters = sum(weight.numel() for weight in self.network.parameters())
         if compiled:
             for block in self.network.transformer_blocks:
                 block.compile(dynamic=True)
@@ -152,13 +154,15 @@ def _load(files: CheckpointFiles, vocabulary: Vocabulary, device: str, dtype: to
                 "do not belong together.",
             )
         with torch.device("meta"):
-            network = f5_library.DiT(**arguments, mel_dim=CHANNELS, attn_mask_enabled=True)
+            network = f5_library.DiT(**arguments, mel_dim=CHANNELS)
         state = {
             name: value.to(device, torch.float32 if _is_exact(name) else dtype, copy=True)
             for name, value in _tensors(files.weights)
         }
         network.load_state_dict(state, strict=True, assign=True)
     _complete(network, device, dtype)
+    for block in network.transformer_blocks:
+        block.attn.processor = MaskedAttention(arguments["pe_attn_head"])
     return network.eval().requires_grad_(False)
 
 

@@ -8,9 +8,7 @@ temporary files and prints what is said in them. The only module that imports f5
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
-import warnings
 from types import ModuleType
 from typing import Any
 
@@ -52,7 +50,3 @@ epss_timesteps: Any = _utils.get_epss_timesteps
 tokenizer: Any = _utils.get_tokenizer
 rotary_positions: Any = _modules.precompute_freqs_cis
 mel_spectrogram: Any = _modules.get_vocos_mel_spectrogram
-
-# Masks are what makes a batch equal to its utterances; they do not cost what it says.
-warnings.filterwarnings("ignore", message="attn_mask_enabled=True")
-logging.getLogger("rjieba").setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ _PAUSES = {",": 0.14, ".": 0.24, "!": 0.24, "?": 0.24, "、": 0.14, "，": 0.14,
 """seconds, inside a text"""
 _EDGE = 0.12
 """seconds before and after, which are trimmed away again"""
-_SHORT = 20.0
+_SHORT = 14.0
 """units below which a text needs more time than its pace says, or F5 swallows it"""
 _SHORTEST_SECONDS = 0.7
 
@@ -74,4 +74,4 @@ def spoken_seconds(text: str, pace: float) -> float:
 
 def _slack(text: str) -> float:
     missing = max(0.0, 1.0 - units(text.strip()) / _SHORT)
-    return 1.0 + 1.2 * missing
+    return 1.0 + 1.5 * missing

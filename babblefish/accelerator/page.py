@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import secrets
 import time
 from collections.abc import Callable
@@ -43,6 +44,12 @@ _LONGEST_S, _SHORTEST_S = 30.0, 1.0
 _LOOK_S = 1.0
 _TRY_S = 300.0
 """a sentence takes no longer, even without a GPU"""
+_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+GRADIO_6 = int(gr.__version__.partition(".")[0]) >= 6
+"""F5-TTS wants it, the room server Gradio 5: the theme is told elsewhere, and the page evaluates
+templates of its own"""
+_NO_SHARING: dict[str, Any] = {"buttons": []} if GRADIO_6 else {"show_share_button": False}
 _QUIETLY: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 _TOP = '<header class="bl-top"><h1>BabbleFish <span>laptop</span></h1></header>'
 
@@ -59,10 +66,24 @@ class Trial:
     language: str
 
 
+def theme() -> gr.themes.Base:
+    """System fonts only: nothing is fetched. Its colours are in page.css."""
+    base = gr.themes.Base(
+        primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO, radius_size="lg"
+    )
+    return base.set(
+        input_border_color="#75868f", input_border_color_dark="#7d929c", input_border_width="1px",
+        block_background_fill_dark="#162127", input_background_fill_dark="#0d1519",
+        block_border_color_dark="#2b3b43", block_label_background_fill_dark="#162127",
+    )  # fmt: skip
+
+
 def build(reception: Reception, connection: Callable[[], Connection]) -> gr.Blocks:
+    early: dict[str, Any] = {} if GRADIO_6 else {"theme": theme()}
     with gr.Blocks(
-        title="BabbleFish laptop", analytics_enabled=False, fill_width=True, delete_cache=(60, 600)
-    ) as page:
+        title="BabbleFish laptop", analytics_enabled=False, fill_width=True,
+        delete_cache=(60, 600), **early,
+    ) as page:  # fmt: skip
         gr.HTML(_TOP, padding=False)
         with gr.Row(elem_classes="bl-columns"):
             with gr.Column(min_width=300):
@@ -95,7 +116,7 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
         "agrees to it, without noise.</p></section>",
         padding=False,
     )
-    clip = gr.Audio(label="Clip", type="filepath", sources=["upload", "microphone"])
+    clip = gr.Audio(label="Clip", type="filepath", sources=["upload", "microphone"], **_NO_SHARING)
     text = gr.Textbox(label="What is said in the clip, word for word", max_length=MOST_TEXT)
     clip_language = gr.Dropdown([], label="Language of the clip")
     sentence = gr.Textbox(label="What it should say", lines=2, max_length=MOST_TEXT)
@@ -121,10 +142,8 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
             late = f"It took more than {_TRY_S:.0f} seconds. Try a shorter sentence."
             return views.problem_card(late), gr.update(interactive=True)
 
-    def forgotten(path: str | None) -> tuple[None, None, str]:
-        if path:
-            _delete(path)
-        return None, None, ""
+    def cleared() -> tuple[None, str]:
+        return None, ""  # and ``changed`` deletes the file, once nothing plays it any more
 
     def begun() -> tuple[str, Any]:
         return '<p class="bl-muted">Speaking…</p>', gr.update(interactive=False)
@@ -133,7 +152,7 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
     pressed = speak.click(begun, None, [heard, speak], **_QUIETLY)
     inputs = [clip, text, clip_language, sentence, language]
     pressed.then(tried, inputs, [heard, speak], **_QUIETLY)
-    forget.click(forgotten, kept, [clip, kept, heard], **_QUIETLY)
+    forget.click(cleared, None, [clip, heard], **_QUIETLY)
     return [clip_language, language]
 
 
@@ -215,7 +234,9 @@ def _choices(codes: list[str]) -> list[tuple[str, str]]:
 def mount(app: FastAPI, page: gr.Blocks) -> None:
     """Serve ``page`` below ``PATH``, without its API, monitoring or error details."""
     page.queue(api_open=False, default_concurrency_limit=None, max_size=50)
-    gr.mount_gradio_app(
-        app, page, path=PATH, allowed_paths=[], max_file_size=MOST_BYTES, show_error=False,
-        ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
-    )  # fmt: skip
+    late: dict[str, Any] = {"theme": theme()} if GRADIO_6 else {}
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports the path
+        gr.mount_gradio_app(
+            app, page, path=PATH, allowed_paths=[], max_file_size=MOST_BYTES, show_error=False,
+            ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False, **late,
+        )  # fmt: skip

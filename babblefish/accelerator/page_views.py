@@ -87,7 +87,7 @@ def work_card(health: Health) -> str:
             f'value="{min(used, total):.2f}" aria-label="Memory in use"></meter>'
         )
     waiting = "nobody waits" if not health.waiting else f"{health.waiting} to do"
-    if health.expected_wait_s >= 0.05:
+    if health.waiting and health.expected_wait_s >= 0.05:
         waiting += f", the next one begins in {health.expected_wait_s:.1f} s"
     facts.append(("Queue", waiting))
     if health.real_time_factor:

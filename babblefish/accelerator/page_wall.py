@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PATH = "/page"
 _STYLE = Path(__file__).with_name("page.css")
 _CSP = (
-    "default-src 'none'; script-src 'self'{nonce}; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
     "connect-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'self'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -52,9 +52,11 @@ _HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 class PageWall:
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        """key: opens the page to whoever has the link."""
+    def __init__(self, app: ASGIApp, key: str, evaluates: bool) -> None:
+        """key: opens the page to whoever has the link. evaluates: whether its scripts, which come
+        from here all the same, make functions of texts."""
         self._app, self._key = app, key
+        self._eval = " 'unsafe-eval'" if evaluates else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -121,7 +123,7 @@ class PageWall:
             await dressed(start)
             await dressed({"type": "http.response.body", "body": content})
 
-        dressed = _dressed(send, f" 'nonce-{nonce}'")
+        dressed = _dressed(send, f" 'nonce-{nonce}'{self._eval}")
         await self._app({**scope, "headers": plain}, receive, rewritten)
 
 
@@ -148,9 +150,9 @@ def _own(connection: HTTPConnection, host: str) -> bool:
     return site == "same-origin" and origin is not None and urlsplit(origin).netloc == host
 
 
-def _dressed(send: Send, nonce: str, cache: str = "no-store") -> Send:
+def _dressed(send: Send, scripts: str, cache: str = "no-store") -> Send:
     own = {
-        **_HEADERS, "Content-Security-Policy": _CSP.format(nonce=nonce), "Cache-Control": cache,
+        **_HEADERS, "Content-Security-Policy": _CSP.format(scripts=scripts), "Cache-Control": cache,
     }  # fmt: skip
 
     async def dressed(message: Message) -> None:

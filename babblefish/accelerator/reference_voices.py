@@ -41,13 +41,10 @@ class Reference:
     """units a second, see ``pace.py``"""
     symbols: dict[str, list[str]] = field(default_factory=dict)
     """key of a checkpoint → ``words`` as its vocabulary has them"""
-    gone: bool = False
 
     def erase(self) -> None:
-        """Nothing of the voice is left behind, not even where memory is used again later."""
-        self.gone = True
+        """Nothing of the voice is left behind, whoever still holds this."""
         self.mel.zero_()
-        self.mel = torch.zeros(0)
         self.words = ""
         self.symbols.clear()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from babblefish.accelerator.reference_voices import Reference
 from babblefish.accelerator_protocol import ClauseSpoken
 from babblefish.errors import SynthesisError
@@ -25,6 +27,7 @@ class Request:
     id: str
     speaker_name: str
     reference: Reference
+    language: str
     checkpoint: str
     """key"""
     arrived: float
@@ -35,6 +38,8 @@ class Request:
     """called on the synthesis thread, clause after clause"""
     clauses: int
     begun: float | None = None
+    parts: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    """(clause, piece) → (n,) float32, until the clause is whole"""
     told: int = 0
     """clauses that were sent off"""
     done: dict[int, ClauseSpoken] = field(default_factory=dict)

@@ -7,22 +7,27 @@ another, so that the event loop only hands things over. Knows no web and no pair
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
-import platform
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from babblefish.accelerator import checkpoints
+from babblefish.accelerator.f5 import FRAMES_PER_SECOND, RATE
+from babblefish.accelerator.networks import Networks
 from babblefish.accelerator.reference_voices import ReferenceVoices
 from babblefish.accelerator.sampling import Sampling
 from babblefish.accelerator.scheduling import Job, Limits, Request
 from babblefish.accelerator.synthesis_thread import SynthesisThread, new_frames
-from babblefish.accelerator.text import readable
+from babblefish.accelerator.text import pieces, readable
 from babblefish.accelerator_protocol import (
     ClauseSpoken,
     Health,
@@ -30,9 +35,15 @@ from babblefish.accelerator_protocol import (
     Synthesize,
     VoiceDeleted,
     VoiceStored,
+    encode_audio,
 )
 from babblefish.engine.precision import Precision, usable_device
-from babblefish.errors import BabbleFishError, SynthesisError
+from babblefish.errors import BabbleFishError, SettingsError, SynthesisError
+
+_LONGEST_SECONDS = 27.0
+"""of a reference and what is said after it; F5 was trained on stretches of up to 30"""
+_BUFFER = 12_000
+"""frames that a GPU of 4 GB takes at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +61,91 @@ class SynthesisSettings:
     """requests; more are refused"""
     most_voices: int = 64
     most_rows: int = 0
-    """said together; 0 chooses by the device"""
+    """clauses that are said together; 0: 8 on a GPU, one on a processor, which gains nothing"""
     memory_mb: int = 3000
-    """of the GPU, at most"""
+    """of a GPU, at most; 0: all of it"""
     networks: int = 2
     """checkpoints of different languages that stay loaded"""
+    listen: bool | None = None
+    """to what was said, with a recogniser where one is installed; None: where that is quick"""
     compiled: bool = False
+    """torch.compile: the first sentences take a minute"""
 
 
 class Synthesiser:
+    """Call everything from one event loop."""
+
     def __init__(self, settings: SynthesisSettings) -> None:
-        """Raises SettingsError("device")."""
+        """Raises SettingsError("device" | "precision")."""
         self._settings = settings
         self._device = usable_device(settings.device)
+        if settings.precision == "int8":
+            raise SettingsError("precision", "F5-TTS computes in fp32, bf16 or fp16.")
         self._voices = ReferenceVoices(settings.most_voices)
         self._preparing = ThreadPoolExecutor(1, "references")
         self._requests: dict[str, Request] = {}
-        self._languages = checkpoints.speakers_of(settings.weights_dir)
+        self._languages: dict[str, checkpoints.F5Checkpoint] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_ready = asyncio.Event()
+        self._settled = asyncio.Event()
         self._trouble: BabbleFishError | None = None
-        rows = settings.most_rows or (8 if self._device == "cuda" else 1)
-        self._thread = SynthesisThread(
+        self._closed = False
+        networks = Networks(
             settings.weights_dir,
             self._device,
             None if settings.precision == "auto" else settings.precision,
-            Limits(rows, 8 * 2000),
-            Sampling(settings.steps, settings.strength) if settings.steps else None,
+            settings.networks,
             compiled=settings.compiled,
-            networks=settings.networks,
-            ready=self._tell_ready,
+            memory_mb=settings.memory_mb,
         )
+        rows = settings.most_rows or (8 if self._device == "cuda" else 1)
+        sampling = Sampling(settings.steps, settings.strength)
+        self._thread = SynthesisThread(
+            networks, settings.weights_dir, Limits(rows, _BUFFER), sampling, self._tell_ready,
+            listen=settings.listen,
+        )  # fmt: skip
 
     async def start(self) -> None:
-        """Begin to load; ``health`` tells when it is done, ``ready`` waits for it."""
+        """Begin to load; ``health`` tells how it goes, ``ready`` waits for it."""
         self._loop = asyncio.get_running_loop()
+        await self.refresh()
         self._thread.start()
 
     async def ready(self) -> None:
         """Raises WeightsError or SynthesisError that says why it cannot speak."""
-        await self._is_ready.wait()
+        await self._settled.wait()
         if self._trouble is not None:
             raise self._trouble
 
+    async def refresh(self) -> None:
+        """Look again which languages can be spoken, after weights were fetched."""
+        loop = asyncio.get_running_loop()
+        self._languages = await loop.run_in_executor(
+            self._preparing, checkpoints.speakers_of, self._settings.weights_dir
+        )
+
     async def close(self) -> None:
-        """Whoever waits is told so; voices are forgotten."""
+        """Whoever waits is told so; voices are forgotten. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
         self._thread.close()
         for request in list(self._requests.values()):
-            request.tell(SynthesisError("cancelled", "The laptop is being closed."))
+            self._end(request, SynthesisError("cancelled", "The laptop is being closed."))
         if self._thread.is_alive():
             await asyncio.get_running_loop().run_in_executor(self._preparing, self._thread.join, 30)
         self._voices.clear()
         self._preparing.shutdown(wait=False)
 
+    @property
+    def _can_speak(self) -> bool:
+        return self._settled.is_set() and self._trouble is None and not self._closed
+
     def health(self) -> Health:
         waiting, wait = self._thread.waiting()
         figures = self._thread.figures
-        used, total = _memory(self._device)
+        used, total = _memory(self._device) if self._can_speak else (None, None)
         return Health(
-            ready=self._is_ready.is_set() and self._trouble is None,
+            ready=self._can_speak,
             message=self._thread.message[:500],
             name=self._settings.name[:80],
             device=_device_name(self._device)[:120],
@@ -132,11 +169,12 @@ class Synthesiser:
         """Forget a voice with all that was made of it; what it was saying is given up."""
         for request in list(self._requests.values()):
             if request.reference.speaker == speaker_id:
-                self._thread.give_up(request)
-                request.tell(SynthesisError("unknown_voice", "This voice was deleted."))
-        return VoiceDeleted(speaker_id=speaker_id, existed=self._voices.delete(speaker_id))
+                self._end(request, SynthesisError("unknown_voice", "This voice was deleted."))
+        loop = asyncio.get_running_loop()
+        existed = await loop.run_in_executor(self._preparing, self._voices.delete, speaker_id)
+        return VoiceDeleted(speaker_id=speaker_id, existed=existed)
 
-    async def speak(self, request: Synthesize) -> AsyncIterator[ClauseSpoken]:
+    async def speak(self, request: Synthesize) -> AsyncGenerator[ClauseSpoken]:
         """The clauses in order, each as soon as it is there. Closing the iterator gives up what
         is not said yet.
 
@@ -158,7 +196,7 @@ class Synthesiser:
             self._requests.pop(accepted.id, None)
 
     def _accept(self, asked: Synthesize, heard: asyncio.Queue) -> Request:
-        if not self._is_ready.is_set() or self._trouble is not None:
+        if not self._can_speak:
             raise SynthesisError("not_ready", self._thread.message or "Not ready yet.")
         checkpoint = self._languages.get(asked.language)
         if checkpoint is None:
@@ -172,29 +210,59 @@ class Synthesiser:
         texts = [readable(words, asked.language) for words in asked.clauses or [asked.text]]
         if not any(texts):
             raise SynthesisError("bad_request", "There is nothing to say.")
-        loop = self._loop
-        assert loop is not None
-        now = time.monotonic()
+        loop, now = asyncio.get_running_loop(), time.monotonic()
         request = Request(
-            asked.request_id, asked.speaker_name, reference, checkpoint.key, now,
-            now + asked.deadline_ms / 1000,
-            lambda result: loop.call_soon_threadsafe(heard.put_nowait, result) and None,
-            len(texts),
+            id=asked.request_id, speaker_name=asked.speaker_name, reference=reference,
+            language=asked.language, checkpoint=checkpoint.key, arrived=now,
+            begin_by=now + asked.deadline_ms / 1000, clauses=len(texts),
+            tell=functools.partial(_hand_over, loop, heard),
         )  # fmt: skip
+        request.done = {i: _silence(request, i) for i, words in enumerate(texts) if not words}
         self._requests[request.id] = request
-        self._thread.submit([_job(request, i, words) for i, words in enumerate(texts)])
+        self._thread.submit(
+            [job for i, words in enumerate(texts) for job in _jobs(request, i, words)]
+        )
         return request
+
+    def _end(self, request: Request, error: SynthesisError) -> None:
+        self._thread.give_up(request)
+        request.tell(error)
 
     def _tell_ready(self, trouble: BabbleFishError | None) -> None:
         """Called on the synthesis thread."""
         self._trouble = trouble
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._is_ready.set)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settled.set)
 
 
-def _job(request: Request, clause: int, words: str) -> Job:
-    frames = new_frames(words, request.reference.pace)
-    return Job(request, clause, words, frames, random.getrandbits(32))
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, heard: asyncio.Queue, result: ClauseSpoken | SynthesisError
+) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits
+        loop.call_soon_threadsafe(heard.put_nowait, result)
+
+
+def _jobs(request: Request, clause: int, words: str) -> list[Job]:
+    if not words:
+        return []
+    speaking_pace = request.reference.pace
+    left = max(5.0, _LONGEST_SECONDS - len(request.reference.mel) / FRAMES_PER_SECOND)
+    said = pieces(words, left * 0.7 * speaking_pace)
+    return [
+        Job(request, clause, piece, new_frames(piece, speaking_pace), random.getrandbits(32),
+            piece=i, pieces=len(said))
+        for i, piece in enumerate(said)
+    ]  # fmt: skip
+
+
+def _silence(request: Request, clause: int) -> ClauseSpoken:
+    """For a clause without words: a smiley, say."""
+    quiet = np.zeros(RATE // 20, np.float32)
+    return ClauseSpoken(
+        request_id=request.id, speaker_name=request.speaker_name, clause=clause,
+        last=clause + 1 == request.clauses, audio=encode_audio(quiet), sample_rate=RATE,
+        latency_ms=0.0,
+    )  # fmt: skip
 
 
 def _memory(device: str) -> tuple[int | None, int | None]:
@@ -207,9 +275,10 @@ def _memory(device: str) -> tuple[int | None, int | None]:
     return (total - free) >> 20, total >> 20
 
 
+@functools.cache
 def _device_name(device: str) -> str:
     if device != "cuda":
-        return f"CPU, {os.cpu_count()} cores ({platform.machine()})"
+        return f"CPU, {os.cpu_count()} cores"
     import torch
 
     return torch.cuda.get_device_name()

@@ -1,37 +1,35 @@
-"""The thread that speaks: loads networks, takes what waits, says it, looks at what came out.
+"""The thread that speaks: takes what waits, says it, looks at what came out.
 
 Everything that touches a network happens on this one thread. It outlives faults: what a batch
-raises costs its requests, memory that runs out costs the batch its size.
+raises costs its requests, memory that runs out costs the batch its size, and a device that fails
+again and again is tried anew.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections import OrderedDict
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import structlog
-import torch
 
-from babblefish.accelerator import checkpoints, guards, pace, sound, text
-from babblefish.accelerator.f5 import (
-    FRAMES_PER_SECOND,
-    CheckpointFiles,
-    F5Network,
-    Vocoder,
-    best_precision,
-)
+from babblefish.accelerator import guards, pace, round_trip, sound, text
+from babblefish.accelerator.f5 import FRAMES_PER_SECOND
+from babblefish.accelerator.networks import Networks, is_out_of_memory, steps_for
+from babblefish.accelerator.round_trip import RoundTrip
 from babblefish.accelerator.sampling import Row, Sampling
 from babblefish.accelerator.scheduling import Figures, Job, Limits, Request, Schedule
 from babblefish.accelerator_protocol import ClauseSpoken, encode_audio
-from babblefish.engine.precision import Precision
-from babblefish.errors import BabbleFishError, SynthesisError, WeightsError
+from babblefish.errors import BabbleFishError, SynthesisError
 
 log = structlog.get_logger("accelerator")
 _TRIES = 3
+_FAILURES = 3
+"""batches in a row, after which the device is looked after"""
 _JOINT = 0.12
 """seconds between the pieces of a long clause"""
 
@@ -44,23 +42,21 @@ class SynthesisThread(threading.Thread):
     """Start it once. ``lock`` protects ``schedule``, ``figures`` and the requests' flags."""
 
     def __init__(
-        self, weights_dir: Path, device: str, precision: Precision | None, limits: Limits,
-        sampling: Sampling | None, *, compiled: bool = False, networks: int = 2,
-        ready: Callable[[BabbleFishError | None], None],
+        self, networks: Networks, weights_dir: Path, limits: Limits, sampling: Sampling,
+        ready: Callable[[BabbleFishError | None], None], *, listen: bool | None = None,
     ) -> None:  # fmt: skip
-        """sampling: None chooses by what the device manages. networks: kept loaded at most.
-        ready: called on this thread, with what stands in the way or with None."""
+        """sampling: steps 0 takes as many as the device does in time. ready: called on this
+        thread, with what stands in the way or with None. listen: to what was said, with a
+        recogniser where there is one: always, never, or where that is quick (None)."""
         super().__init__(name="synthesis", daemon=True)
         self.lock = threading.Condition()
         self.schedule, self.figures = Schedule(), Figures()
         self.message = "Starting"
-        self.device, self.limits = device, limits
-        self.sampling = sampling or Sampling(7)
-        self.precision = precision
-        self._weights_dir, self._compiled, self._most_networks = weights_dir, compiled, networks
-        self._networks: OrderedDict[str, F5Network] = OrderedDict()
-        self._vocoder: Vocoder | None = None
-        self._ready, self._closing = ready, False
+        self.limits, self.sampling = limits, sampling
+        self.networks = networks
+        self._weights_dir, self._ready, self._listen = weights_dir, ready, listen
+        self._listener: RoundTrip | None = None
+        self._closing, self._failures = False, 0
         self._at_work: list[Job] = []
         self._since = 0.0
 
@@ -97,34 +93,31 @@ class SynthesisThread(threading.Thread):
     # --- this thread ----------------------------------------------------------------------
 
     def run(self) -> None:
-        try:
-            self._load()
-        except BabbleFishError as error:
-            self.message = error.message
-            self._ready(error)
+        if not self._begin():
             return
-        except Exception as error:
-            log.exception("cannot start", kind=type(error).__name__)
-            self.message = "F5-TTS cannot be started here."
-            self._ready(SynthesisError("not_ready", self.message))
-            return
-        self.message = ""
-        self._ready(None)
         while (batch := self._next()) is not None:
             self._say(batch)
+        self.networks.free()
 
-    def _load(self) -> None:
-        self.message = "Loading the vocoder"
-        speakers = checkpoints.speakers_of(self._weights_dir)
-        if not speakers:
-            raise WeightsError(
-                "missing",
-                "There are no weights of F5-TTS yet. Fetch them with a network: "
-                f"{checkpoints.command(['base'])}. {checkpoints.NOTE}",
-            )
-        self._vocoder = Vocoder(self._weights_dir / checkpoints.VOCOS.folder, self.device)
-        first = next(iter(speakers.values()))
-        self._network(first.key)
+    def _begin(self) -> bool:
+        trouble: BabbleFishError | None = None
+        try:
+            seconds = self.networks.start(self._tell)
+            if not self.sampling.steps:
+                self.sampling = dataclasses.replace(self.sampling, steps=steps_for(seconds))
+            if self._listen is not False:
+                self._listener = round_trip.load(self._weights_dir, always=self._listen is True)
+        except BabbleFishError as error:
+            trouble = error
+        except Exception as error:
+            log.error("cannot start", **_where(error))
+            trouble = SynthesisError("not_ready", "F5-TTS cannot be started here, see the log.")
+        self.message = trouble.message if trouble else ""
+        self._ready(trouble)
+        return trouble is None
+
+    def _tell(self, message: str) -> None:
+        self.message = message
 
     def _next(self) -> list[Job] | None:
         """Waits for something to say. None: closing."""
@@ -151,15 +144,18 @@ class SynthesisThread(threading.Thread):
             if job.request.begun is None:
                 job.request.begun = begun
         try:
+            self.networks.get(batch[0].request.checkpoint, self._tell)
             spoken = self._speak_all(batch)
         except NobodyWaits:
             return
         except BabbleFishError as error:
             self._fail_all(batch, SynthesisError("synthesis_failed", error.message))
         except Exception as error:
-            log.exception("a batch failed", kind=type(error).__name__)
+            log.error("a batch failed", **_where(error))
             self._fail_all(batch, SynthesisError("synthesis_failed", "F5-TTS failed."))
+            self._look_after_the_device()
         else:
+            self._failures = 0
             took = time.monotonic() - begun
             with self.lock:
                 seconds = sum(len(samples) for samples in spoken) / sound.RATE
@@ -170,52 +166,34 @@ class SynthesisThread(threading.Thread):
             with self.lock:
                 self._at_work = []
 
-    def _speak_all(self, batch: list[Job]) -> list[np.ndarray]:
+    def _speak_all(self, batch: list[Job], again: bool = False) -> list[np.ndarray]:
         """(n,) float32 at 24 kHz for each, in halves where memory does not last for all."""
-        network = self._network(batch[0].request.checkpoint)
-        rows = [self._row(network, job) for job in batch]
+        key = batch[0].request.checkpoint
         try:
-            mels = network.sample(rows, self.sampling, lambda: self._check(batch))
-            assert self._vocoder is not None
-            return [self._vocoder.speak(mel) for mel in mels]
+            rows = [self._row(key, job) for job in batch]
+            return self.networks.speak(key, rows, self.sampling, lambda: self._check(batch))
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
-        self._free_memory(keep=batch[0].request.checkpoint)
+        self.networks.free(keep=key)
         if len(batch) == 1:
-            return self._speak_once_more(network, batch[0])
+            if again:
+                message = "The memory does not suffice for this sentence."
+                raise SynthesisError("synthesis_failed", message)
+            return self._speak_all(batch, again=True)
         self.limits = self.limits.halved(len(batch))
         log.warning("memory ran out", rows=len(batch), now=self.limits.rows)
         half = (len(batch) + 1) // 2
         return [*self._speak_all(batch[:half]), *self._speak_all(batch[half:])]
 
-    def _speak_once_more(self, network: F5Network, job: Job) -> list[np.ndarray]:
-        """A single row, after everything else was freed."""
-        try:
-            mel = network.sample(
-                [self._row(network, job)], self.sampling, lambda: self._check([job])
-            )[0]
-            assert self._vocoder is not None
-            return [self._vocoder.speak(mel)]
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
-                raise
-            self._free_memory(keep="")
-            raise SynthesisError(
-                "synthesis_failed", "The memory does not suffice for this sentence."
-            ) from None
-
-    def _row(self, network: F5Network, job: Job) -> Row:
+    def _row(self, key: str, job: Job) -> Row:
         reference = job.request.reference
-        if reference.gone:
-            raise NobodyWaits
-        key = job.request.checkpoint
+        vocabulary = self.networks.get(key, self._tell).vocabulary
         if key not in reference.symbols:
-            reference.symbols[key] = text.symbols(reference.words, network.vocabulary)
-        said = text.joined(reference.symbols[key], text.symbols(job.text, network.vocabulary))
-        tokens = network.vocabulary.numbers(said)
-        frames = max(job.frames, len(tokens) + 1)
-        return Row(reference.mel, tokens, frames, job.seed)
+            reference.symbols[key] = text.symbols(reference.words, vocabulary)
+        said = text.joined(reference.symbols[key], text.symbols(job.text, vocabulary))
+        tokens = vocabulary.numbers(said)
+        return Row(reference.mel, tokens, max(job.frames, len(tokens) + 1), job.seed)
 
     def _check(self, batch: Sequence[Job]) -> None:
         if self._closing or all(job.request.over for job in batch):
@@ -228,8 +206,11 @@ class SynthesisThread(threading.Thread):
             return
         expected = pace.spoken_seconds(job.text, request.reference.pace)
         verdict = guards.judge(samples, expected)
+        said = guards.finished(samples) if verdict.fault is None else samples
+        if verdict.fault is None and self._sounds_wrong(job, said):
+            verdict = guards.Verdict("words", 1.1)
         if verdict.fault is None:
-            self._deliver(job, guards.finished(samples))
+            self._deliver(job, said)
         elif job.attempt + 1 < _TRIES:
             log.info("said again", fault=verdict.fault, attempt=job.attempt + 1)
             job.attempt += 1
@@ -237,15 +218,27 @@ class SynthesisThread(threading.Thread):
             job.new_frames = round(job.new_frames * verdict.time)
             self.submit([job])
         else:
+            log.warning("not said", fault=verdict.fault)
             message = "F5-TTS did not manage to say this."
             self._fail(request, SynthesisError("synthesis_failed", message))
 
+    def _sounds_wrong(self, job: Job, said: np.ndarray) -> bool:
+        listener, request = self._listener, job.request
+        if listener is None or not listener.worthwhile:
+            return False
+        return listener.is_wrong(said, request.language, job.text, request.reference.words)
+
     def _deliver(self, job: Job, samples: np.ndarray) -> None:
         request = job.request
+        request.parts[job.clause, job.piece] = samples
+        parts = [request.parts.get((job.clause, piece)) for piece in range(job.pieces)]
+        whole = [part for part in parts if part is not None]
+        if len(whole) < len(parts):
+            return
         now = time.monotonic()
         result = ClauseSpoken(
             request_id=request.id, speaker_name=request.speaker_name, clause=job.clause,
-            last=job.clause + 1 == request.clauses, audio=encode_audio(samples),
+            last=job.clause + 1 == request.clauses, audio=encode_audio(_with_pauses(whole)),
             sample_rate=sound.RATE, latency_ms=1000 * (now - request.arrived),
         )  # fmt: skip
         with self.lock:
@@ -270,36 +263,25 @@ class SynthesisThread(threading.Thread):
                 self.schedule.drop(request)
                 request.tell(error)
 
-    # --- networks and memory --------------------------------------------------------------
+    def _look_after_the_device(self) -> None:
+        """After failures in a row: load everything anew, and say so where that fails, too."""
+        self._failures += 1
+        if self._failures < _FAILURES:
+            return
+        self._failures = 0
+        self.networks.free()
+        while not self._closing and not self._begin():
+            with self.lock:
+                self.lock.wait(10.0)
 
-    def _network(self, key: str) -> F5Network:
-        if key in self._networks:
-            self._networks.move_to_end(key)
-            return self._networks[key]
-        checkpoint = checkpoints.named(key)
-        self.message = f"Loading {checkpoint.model.name}"
-        while len(self._networks) >= self._most_networks:
-            self._networks.popitem(last=False)
-        self._empty_cache()
-        checkpoints.verify(checkpoint, self._weights_dir)
-        files = CheckpointFiles(
-            checkpoint.weights(self._weights_dir), checkpoint.vocabulary(self._weights_dir),
-            checkpoint.generation,
-        )  # fmt: skip
-        precision = self.precision or best_precision(self.device)
-        network = F5Network(files, self.device, precision, compiled=self._compiled)
-        self._networks[key] = network
-        self.message = ""
-        return network
 
-    def _free_memory(self, keep: str) -> None:
-        for key in [key for key in self._networks if key != keep]:
-            del self._networks[key]
-        self._empty_cache()
-
-    def _empty_cache(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
+def _where(error: Exception) -> dict[str, str]:
+    """What may be logged of an error: neither its message nor values, which may be speech."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return {
+        "kind": type(error).__name__,
+        "at": " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames),
+    }
 
 
 def new_frames(words: str, speaking_pace: float) -> int:
@@ -307,5 +289,7 @@ def new_frames(words: str, speaking_pace: float) -> int:
     return round(pace.seconds_for(words, speaking_pace) * FRAMES_PER_SECOND)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _with_pauses(parts: Sequence[np.ndarray]) -> np.ndarray:
+    pause = np.zeros(round(_JOINT * sound.RATE), np.float32)
+    joined = [piece for part in parts for piece in (part, pause)]
+    return np.concatenate(joined[:-1])

@@ -44,20 +44,26 @@ def button(
 # --- pairing --------------------------------------------------------------------------------
 
 
-def command(base: str, code: str) -> str:
-    return f"python accelerator_app.py --server {base} --pair {code}"
+def command(base: str, code: str, fingerprint: str) -> str:
+    """With a fingerprint the laptop makes sure by itself that it found this server."""
+    trust = f" --trust {fingerprint}" if fingerprint else ""
+    return f"python accelerator_app.py --server {base} --pair {code}{trust}"
 
 
 def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
     """bases: where laptops may find this server, the likeliest first."""
-    line = command(bases[0], code)
+    line = command(bases[0], code, fingerprint)
+    shown = esc(line)
+    for whole in filter(None, (code, fingerprint)):
+        shown = shown.replace(esc(whole), f"<span>{esc(whole)}</span>")
     others = ""
     if len(bases) > 1:
         rest = ", ".join(f"<code>{esc(base)}</code>" for base in bases[1:])
         others = f'<p class="bf-muted">If the laptop cannot find that address, try {rest}.</p>'
     seen = (
-        '<p class="bf-muted">The laptop shows the fingerprint of the server that it found. '
-        f'This is ours: <code class="bf-print">{esc(fingerprint)}</code></p>'
+        '<p class="bf-muted">By hand you may leave out <code>--trust</code>: the laptop then '
+        "shows the fingerprint of the server that it found, to be compared with the one "
+        "above.</p>"
         if fingerprint
         else ""
     )
@@ -65,17 +71,27 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
         '<section class="bf-card bf-pair"><h3>Add a laptop</h3>'
         "<p>On the laptop, in BabbleFish's folder, run <code>make accelerator</code> once, "
         "then:</p>"
-        f'<p class="bf-link bf-command" dir="ltr">{esc(line)}</p>'
+        f'<p class="bf-link bf-command" dir="ltr">{shown}</p>'
         f'<div class="bf-actions"><button type="button" class="bf-button bf-primary" '
         f'data-copy="{esc(line)}">Copy command</button></div>'
         '<p class="bf-muted">The code is for one laptop. It holds while this page is open and a '
         "quarter of an hour longer.</p>"
-        f"{others}{seen}</section>"
+        f"{others}{seen}{_plain(bases[0])}</section>"
     )
 
 
-def look_card(on: bool, minutes: int, problem: str, guests: Sequence[Guest]) -> str:
-    """minutes: until it ends by itself. guests: laptops that ask to be let in."""
+def _plain(base: str) -> str:
+    """A laptop sends no voice over a connection that others can read."""
+    if base.startswith("https:"):
+        return ""
+    return (
+        '<p class="bf-fault">This server runs without https: laptops refuse it, unless they run '
+        "on this very machine. Start it without <code>--http</code>.</p>"
+    )
+
+
+def look_card(on: bool, minutes: int, problem: str) -> str:
+    """minutes: until it ends by itself."""
     if on:
         tag = f'<span class="bf-tag bf-fine">on, {count(minutes, "minute", "minutes")} more</span>'
         words = "Start the laptop's program without a code: it finds this server and asks here."
@@ -90,18 +106,20 @@ def look_card(on: bool, minutes: int, problem: str, guests: Sequence[Guest]) -> 
     trouble = f'<p class="bf-fault" role="alert">{esc(problem)}</p>' if problem else ""
     return (
         f'<section class="bf-card bf-look"><h3>On this network {tag}</h3><p>{words}</p>{trouble}'
-        f'<div class="bf-actions">{switch}</div>{_guests(guests)}</section>'
+        f'<div class="bf-actions">{switch}</div></section>'
     )
 
 
-def _guests(guests: Sequence[Guest]) -> str:
+def guest_card(guests: Sequence[Guest]) -> str:
+    """guests: laptops that ask to be let in."""
     if not guests:
         return ""
     items = "".join(_guest(guest) for guest in guests)
+    asking = count(len(guests), "laptop asks", "laptops ask")
     return (
-        f"<h4>{count(len(guests), 'laptop asks', 'laptops ask')} to be added</h4>"
-        "<p>Confirm only where the laptop's screen shows the same number.</p>"
-        f'<ul class="bf-guests">{items}</ul>'
+        f'<section class="bf-card bf-door"><h3>{asking} to be added</h3>'
+        '<p class="bf-muted">Confirm only where the laptop shows the same number.</p>'
+        f'<ul class="bf-guests">{items}</ul></section>'
     )
 
 
@@ -189,7 +207,7 @@ def facts(laptop: LaptopState) -> list[tuple[str, str]]:
         known.append(("Queue", str(health.waiting)))
         known.append(("Wait", _seconds(health.expected_wait_s)))
         if health.real_time_factor is not None:
-            known.append(("Work per second of speech", _seconds(health.real_time_factor)))
+            known.append(("For a second of speech", _seconds(health.real_time_factor)))
     if figures.first_clause_s is not None:
         known.append(("First sound after", _seconds(figures.first_clause_s)))
     if figures.asked:

@@ -34,13 +34,14 @@ class LaptopDesk:
         laptops, lookout = self._hub.laptops, self._pairing.lookout
         bases = [address.base for address in self._links.addresses]
         return {
-            "notice": screen.notice,
-            "trouble": laptop_views.trouble(laptops.problem, laptops.unsaved),
+            "above": screen.notice
+            + laptop_views.trouble(laptops.problem, laptops.unsaved)
+            + laptop_views.guest_card(self._pairing.waiting),
             "pair": laptop_views.pair_card(
                 bases, self._pairing.code(), self._pairing.mark()
             ),
             "look": laptop_views.look_card(
-                lookout.on, math.ceil(lookout.left / 60), lookout.problem, self._pairing.waiting
+                lookout.on, math.ceil(lookout.left / 60), lookout.problem
             ),
             "list": laptop_views.laptop_list(laptops.states),
         }  # fmt: skip
@@ -64,8 +65,8 @@ class LaptopDesk:
                 screen.say(
                     "Removed. It has forgotten all voices."
                     if told
-                    else "Removed. It was not there to be told to forget the voices it has: they "
-                    "go when its program ends."
+                    else "Removed. It was not there to be told to forget the voices that it has; "
+                    "without this server it forgets them after ten minutes."
                 )
             case _:
                 raise RoomError("action", "Reload this page: it is older than the server.")
@@ -83,8 +84,7 @@ def create_laptops_tab(
         action = gr.Textbox(
             visible="hidden", elem_id=laptop_views.FIELD, show_label=False
         )  # fmt: skip
-        parts["notice"] = gr.HTML(padding=False)
-        parts["trouble"] = gr.HTML(padding=False)
+        parts["above"] = gr.HTML(padding=False)
         with gr.Row(elem_classes="bf-columns"):
             with gr.Column(scale=2, min_width=300):
                 parts["pair"] = gr.HTML(padding=False)
