@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from babblefish.engine import cloning_link
+from babblefish.engine import cloning_health
 from babblefish.engine.clauses import seconds, split
 from babblefish.engine.engine import Engine
 from babblefish.engine.profiles import StagePlan
 from babblefish.engine.stages import StageSpec
-from bench.laptop import tone_of
 from bench.laptop_process import LaptopProcess
+from bench.marks import tone_of
 from rooms.playout import RATE, Playout
 from tests import test_own_voices as scripted
 from tests.phones import Phone, fake_profile, tone
@@ -55,7 +55,7 @@ def process(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(cloning_link, "POLL_S", 0.3)
+    monkeypatch.setattr(cloning_health, "POLL_S", 0.3)
     monkeypatch.setattr(Playout, "pace", 1.0)
 
 
@@ -100,7 +100,7 @@ def check(sound: np.ndarray, clauses: list[str]) -> str:
     heard = {}
     for number, text in enumerate(clauses):
         heard[tone_of(text)] = number, "o"
-        heard[tone_of(text) + 2700] = number, "n"
+        heard[tone_of(text, "neutral")] = number, "n"
     assert len(heard) == 2 * len(clauses), "each clause has a tone of its own"
     told = [heard.get(h) for h, audible in zip(hertz, loud, strict=True) if audible]
     runs = [(what, len(list(run)) / 50) for what, run in groupby(t for t in told if t)]
