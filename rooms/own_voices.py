@@ -171,7 +171,7 @@ class Occasion:
         self.cloning, self.trust, self.name = cloning, voices.trust, name
         self.strategy: Strategy = strategy() or "sequential"
         self.audible = saying.certain
-        self.listeners = listeners
+        self._listeners = listeners
         self._voices, self._saying, self._wanted = voices, saying, strategy
         self._speaker_of, self._owner = speaker_of, owner
         self._speaker: str | None = None
@@ -188,6 +188,9 @@ class Occasion:
 
     async def reference(self) -> CloneReference | None:
         return await self._voices.reference(await self.speaker())
+
+    def listeners(self, language: str) -> Listeners:
+        return self._listeners(language)
 
     def allowed(self) -> bool:
         if self._wanted() is None or not self._voices.agrees(self._speaker):

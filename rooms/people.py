@@ -50,7 +50,11 @@ class People:
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Called on the event loop after each change, until what this returns is called."""
         self._watchers.append(changed)
-        return lambda: self._watchers.remove(changed)
+
+        def unwatch() -> None:
+            self._watchers = [watcher for watcher in self._watchers if watcher != changed]
+
+        return unwatch
 
     def get(self, speaker: str | None) -> KnownPerson | None:
         return self._known.get(speaker) if speaker else None

@@ -8,7 +8,6 @@ import time
 import numpy as np
 
 from babblefish.engine import interruption
-from babblefish.engine.clauses import seconds
 from babblefish.engine.stages import (
     PLAYOUT_RATE,
     RecogniserCapabilities,
@@ -27,7 +26,7 @@ from babblefish.errors import (
     TranslationError,
     WeightsError,
 )
-from bench.laptop import tone_of
+from bench.marks import spoken
 
 
 class EnergyVad:
@@ -130,7 +129,7 @@ class ToneSynthesiser:
 
 
 class ClauseToneSynthesiser:
-    """A tone for each clause: 2700 Hz above that of ``bench.laptop``, which says it as long."""
+    """A tone for each clause; see ``bench.marks``."""
 
     capabilities = SynthesiserCapabilities(
         voices={lang: (f"{lang}-0",) for lang in ("en", "fr")}, quality="good"
@@ -141,8 +140,7 @@ class ClauseToneSynthesiser:
 
     def synthesise(self, text, language, voice, speed):
         time.sleep(self._delay)
-        t = np.arange(int(max(0.3, seconds(text)) * PLAYOUT_RATE)) / PLAYOUT_RATE
-        return (0.2 * np.sin(2 * np.pi * (2700 + tone_of(text)) * t)).astype(np.float32)
+        return spoken(text, PLAYOUT_RATE, "neutral")
 
 
 class RecordedSynthesiser:

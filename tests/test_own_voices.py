@@ -199,9 +199,9 @@ async def test_promise_1_a_laptop_killed_in_the_middle_of_a_sentence(slow_engine
     async with server(slow_engine, tmp_path, cloning) as hub:
         async with meeting(hub, await enrol(hub), speed=1) as there:
             await proven(hub, there, cloning)
-            cloning.dies_before = 2
+            cloning.dies_before = 1
             broken = await utter(there, 2, LONG)
-            assert len(cloning.requests[-1].clauses) > 2, "a sentence of several clauses"
+            assert len(cloning.requests[-1].clauses) > 1, "a sentence of several clauses"
             assert broken.own[0] > 0.5 and broken.neutral[0] > 0.5
             assert whole(broken.own[0] + broken.neutral[0], there), "no word lost, none twice"
             assert gaps(broken.sounds[0]) < 0.3
@@ -354,11 +354,11 @@ async def test_the_own_voice_takes_over_in_the_middle_of_the_first_sentence(engi
 
 @pytest.mark.parametrize("trouble", ["dies_before", "hangs_before"])
 async def test_taking_over_from_a_laptop_that_goes_away(engine, tmp_path, trouble):
-    cloning = ScriptedCloning(delay=0.5, between=0.3, **{trouble: 2})
+    cloning = ScriptedCloning(delay=0.5, **{trouble: 1})
     async with server(engine, tmp_path, cloning) as hub:
         async with meeting(hub, await enrol(hub), voices="replace", speed=1) as there:
             heard = await utter(there, 1, LONG)
-            assert heard.neutral[0] > 0.5
+            assert heard.neutral[0] > 0.3
             assert whole(heard.own[0] + heard.neutral[0], there)
             assert gaps(heard.sounds[0]) < 0.3
 

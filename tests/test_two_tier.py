@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from babblefish.engine import cloning_link
+from babblefish.engine import cloning_health
 from babblefish.engine.clauses import seconds, split
 from babblefish.engine.engine import Engine
 from babblefish.engine.profiles import StagePlan
 from babblefish.engine.stages import StageSpec
-from babblefish.protocol import Voicing
-from bench.laptop import tone_of
 from bench.laptop_process import LaptopProcess
+from bench.marks import tone_of
 from rooms.playout import RATE, Playout
 from tests import test_own_voices as scripted
 from tests.phones import Phone, fake_profile, tone
@@ -56,7 +55,7 @@ def process(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(cloning_link, "POLL_S", 0.3)
+    monkeypatch.setattr(cloning_health, "POLL_S", 0.3)
     monkeypatch.setattr(Playout, "pace", 1.0)
 
 
@@ -82,15 +81,11 @@ def asked_now(there) -> bool:
     return there.hub.cloning.laptops()[0].asked_now
 
 
-async def utter(there, during=None) -> str:
+async def utter(there) -> str:
     """Pierre says something: the voices in which its clauses were heard, "n" and "o", in order.
-    Each was heard once, whole, and in its turn. during: done once it begins to be heard."""
+    Each was heard once, whole, and in its turn."""
     begun, count = len(there.dan._heard), len(scripted.done(there.dan))
-    voicings = len(there.dan.of(Voicing))
     there.mouth.say(tone(SAID_HERTZ, 1.0))
-    await there.dan.until(lambda: len(there.dan.of(Voicing)) > voicings, 30)
-    if during is not None:
-        await during()
     await there.dan.until(lambda: len(scripted.done(there.dan)) > count, 30)
     assert scripted.done(there.dan)[-1].state == "played"
     text = there.dan.finals[-1].text
@@ -105,7 +100,7 @@ def check(sound: np.ndarray, clauses: list[str]) -> str:
     heard = {}
     for number, text in enumerate(clauses):
         heard[tone_of(text)] = number, "o"
-        heard[tone_of(text) + 2700] = number, "n"
+        heard[tone_of(text, "neutral")] = number, "n"
     assert len(heard) == 2 * len(clauses), "each clause has a tone of its own"
     told = [heard.get(h) for h, audible in zip(hertz, loud, strict=True) if audible]
     runs = [(what, len(list(run)) / 50) for what, run in groupby(t for t in told if t)]
@@ -131,13 +126,8 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
         assert set(await utter(there)) == {"n"}, "at first the neutral voice"
         await through(there)
         assert set(await utter(there)) == {"o"}, "then one's own"
-        await process.behave(each_s=0.6)
-
-        async def kill() -> None:
-            await asyncio.sleep(0.3)
-            process.kill()
-
-        broken = await utter(there, kill)
+        await process.behave(fault="die", fault_at=1)  # by its own hand, with SIGKILL
+        broken = await utter(there)
         assert broken[0] == "o" and broken[-1] == "n", "what was missing in the neutral voice"
         assert set(await utter(there)) == {"n"}, "nobody is waited for"
         await process.start()
@@ -146,6 +136,13 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
             if "o" in (voices := await utter(there)):
                 break
         assert set(voices) == {"o"}, "the own voice is back, after it was tried out"
+        # promise 26: and when its owner does not want it any more, the laptop forgets it
+        assert (await process.seen())["voices"]
+        await there.hub.profiles.withdraw(there.speaker, "cloning", "self")
+        async with asyncio.timeout(10):
+            while (await process.seen())["voices"]:
+                await asyncio.sleep(0.05)
+        assert set(await utter(there)) == {"n"}
 
 
 @pytest.mark.parametrize("fault", ["hang", "silence"])
@@ -164,11 +161,6 @@ async def test_promise_1_taking_over_from_a_laptop_that_is_killed(engine, tmp_pa
         await process.behave(first_s=1.6)
         both = await utter(there)
         assert both[0] == "n" and both[-1] == "o", "it took over"
-        await process.behave(first_s=1.2, each_s=0.4)
-
-        async def kill() -> None:
-            await asyncio.sleep(0.9)
-            process.kill()
-
-        await utter(there, kill)
+        await process.behave(fault="die", fault_at=1)
+        await utter(there)
         assert set(await utter(there)) == {"n"}
