@@ -61,15 +61,18 @@ def measure(device: str, precision: str, weights: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "precision": networks.precision, "import_s": imported - begun, "load_s": loaded - imported,
         "libraries_mb": libraries - before, "weights_mb": _memory_mb() - libraries,
-        "warm_up_s_per_frame": per_frame, "step_s": {},
+        "warm_up_s_per_frame": per_frame, "step_s": {}, "step_core_s": {},
     }  # fmt: skip
     counted, runs = (8, 5) if device == "cuda" else (2, 1)
     for name, (reference, new, rows) in cases.items():
         for strength in STRENGTHS if name == "sentence" else STRENGTHS[:1]:
             batch = [_row(network, reference, new, seed) for seed in range(rows)]
             sampling = Sampling(counted, strength)
+            used = time.process_time()
             walls = [_timed(lambda b=batch, s=sampling: network.sample(b, s)) for _ in range(runs)]
-            found["step_s"][f"{name}, guidance {strength:g}"] = statistics.median(walls) / counted
+            case = f"{name}, guidance {strength:g}"
+            found["step_s"][case] = statistics.median(walls) / counted
+            found["step_core_s"][case] = (time.process_time() - used) / runs / counted
     mel = torch.randn(469, 100)
     found["vocoder_s_per_s"] = min(_timed(lambda: vocoder.speak(mel)) for _ in range(3)) / 5.0
     if device == "cuda":
@@ -148,8 +151,11 @@ def markdown(found: dict[str, Any], alike: dict[str, float]) -> str:
                  "peak_allocated_mb", "peak_reserved_mb", "vocoder_s_per_s"):  # fmt: skip
         if name in found:
             lines.append(f"- {found['precision']}: {name} {found[name]:.3g}")
-    lines += ["", f"| {found['precision']}: s for one step | |", "|---|---:|"]
-    lines += [f"| {name} | {value:.3f} |" for name, value in found["step_s"].items()]
+    lines += ["", f"| {found['precision']}: one step | s | s of a core |", "|---|---:|---:|"]
+    lines += [
+        f"| {name} | {value:.3f} | {found['step_core_s'][name]:.3f} |"
+        for name, value in found["step_s"].items()
+    ]
     first = found["step_s"]["first clause, guidance 2"]
     lines += ["", "| steps | guidance | first clause of 1.2 s | s per s of speech | similarity |",
               "|---:|---:|---:|---:|---:|"]  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 
 from babblefish.audio import resample, rms, to_int16
 from babblefish.engine.kokoro import KokoroSynthesiser
-from babblefish.engine.own_echo import repeats
+from babblefish.engine.own_echo import loudness, repeats
 from babblefish.engine.segmenter import Ended, Segmenter
 from babblefish.engine.spoken_language import weigh_languages
 from babblefish.engine.stages import PLAYOUT_RATE, RecognitionRequest
@@ -47,6 +47,9 @@ _SPEECH_RMS = 0.05
 _NOISE_RMS = 0.0005
 _DELAY = 0.35
 """seconds from the server's playing to the microphone's hearing it"""
+_SENTENCES = 2
+"""played in each language"""
+_LONGEST = 3 * RATE
 _SAME = 0.5
 """part of the clean transcript's letters by which what somebody said is recognised"""
 
@@ -65,6 +68,8 @@ class Table:
     def __init__(self) -> None:
         weights = load_settings().weights_dir
         self.vad, self.whisper = SileroVad(weights), WhisperRecogniser(weights, threads=1)
+        self.usual = 0.0
+        """loudness of people at this phone"""
         self.random = np.random.default_rng(7)
 
     def utterances(self, samples: np.ndarray) -> Iterator[Utterance]:
@@ -91,7 +96,7 @@ class Table:
         frames = list(loud[: len(loud) // PLAYED_FRAME * PLAYED_FRAME].reshape(-1, PLAYED_FRAME))
         recorded, texts = Recorded(at, frames, ("t", played.language), at), []
         for utterance in self.utterances(microphone):
-            cleaned = clean(utterance, [recorded], [played.text])
+            cleaned = clean(utterance, [recorded], [played.text], self.usual)
             text = self.understood(cleaned.utterance.audio.samples)
             if text and not repeats(text, cleaned.words):
                 texts.append(text)
@@ -126,7 +131,7 @@ def languages(table: Table) -> dict[str, str]:
 
 def translations(table: Table) -> list[Played]:
     kokoro, found = KokoroSynthesiser(load_settings().weights_dir), []
-    for language, number in itertools.product(_PAIR, range(4)):
+    for language, number in itertools.product(_PAIR, range(_SENTENCES)):
         text = " ".join((SENTENCES[language][number], SENTENCES[language][(number + 1) % 4]))
         voice = _VOICES[language][number % 2]
         samples = resample(kokoro.synthesise(text, language, voice, 1.0), PLAYOUT_RATE, RATE)
@@ -161,28 +166,32 @@ def echo(played: Played, seconds: float, level_db: float, damaged: bool, table: 
     return arrived * gain + table.random.normal(size=len(arrived)) * _NOISE_RMS
 
 
-def loudspeaker(table: Table, nears: list[tuple[str, np.ndarray]]) -> dict[str, dict[str, str]]:
-    counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+def loudspeaker(
+    table: Table, nears: list[tuple[str, np.ndarray]]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """For each kind of echo: (its name, case → how often it went right)."""
     played = translations(table)
-    clean = {name: table.understood(sound) for name, sound in nears}
-    for (name, (level, damaged)), sentence in itertools.product(_ECHOES.items(), played):
-        length = len(sentence.samples) / RATE
-        alone = echo(sentence, length + 4, level, damaged, table).astype(np.float32)
-        heard = table.published(alone, sentence, 1.0)
-        counts[name]["alone: nothing is translated"]["no" if heard else "right"] += 1
-        for near, samples in nears:
-            for case, begins in (("over it", 1.0 + 0.5 * length), ("after it", 1.6 + length)):
-                total = begins + len(samples) / RATE + 2
-                mixed = echo(sentence, max(total, length + 4), level, damaged, table)
-                first = int(begins * RATE)
-                gain = _SPEECH_RMS / rms(samples)
-                mixed[first : first + len(samples)] += samples * gain
-                texts = table.published(mixed.astype(np.float32), sentence, 1.0)
-                kept = max((_alike(clean[near], text) for text in texts), default=0.0)
-                counts[name][f"somebody talks {case}: kept"][
-                    "right" if kept >= _SAME else "no"
-                ] += 1
-    return {name: {case: _share(c) for case, c in found.items()} for name, found in counts.items()}
+    loud = [samples * _SPEECH_RMS / rms(samples) for _, samples in nears]
+    table.usual = float(np.median([loudness(samples.astype(np.float32)) for samples in loud]))
+    clean_texts = {name: table.understood(sound) for name, sound in nears}
+    for name, (level, damaged) in _ECHOES.items():
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for sentence in played:
+            length = len(sentence.samples) / RATE
+            alone = echo(sentence, length + 4, level, damaged, table).astype(np.float32)
+            heard = table.published(alone, sentence, 1.0)
+            counts["alone: nothing is translated"]["no" if heard else "right"] += 1
+            for near, samples in nears:
+                for case, begins in (("over it", 1.0 + 0.5 * length), ("after it", 1.6 + length)):
+                    total = max(begins + len(samples) / RATE + 2, length + 4)
+                    mixed = echo(sentence, total, level, damaged, table)
+                    first = int(begins * RATE)
+                    mixed[first : first + len(samples)] += samples * _SPEECH_RMS / rms(samples)
+                    texts = table.published(mixed.astype(np.float32), sentence, 1.0)
+                    kept = max((_alike(clean_texts[near], text) for text in texts), default=0.0)
+                    right = "right" if kept >= _SAME else "no"
+                    counts[f"somebody talks {case}: understood"][right] += 1
+        yield name, {case: _share(found) for case, found in counts.items()}
 
 
 def _alike(one: str, other: str) -> float:
@@ -202,12 +211,12 @@ def main() -> None:
         print(f"{key}: {share}")
     speakers = load([])
     nears = [
-        (name, recordings[0][: 4 * RATE])
+        (name, recordings[0][:_LONGEST])
         for name, recordings in speakers.items()
-        if name.startswith("reader of es_") or name == "367"
+        if name in ("reader of es_sentence", "reader of en_sentence")
     ]
-    for name, cases in loudspeaker(table, nears).items():
-        print(name)
+    for name, cases in loudspeaker(table, nears):
+        print(name, flush=True)
         for case, share in cases.items():
             print(f"  {case}: {share}")
 

@@ -97,6 +97,7 @@ class Conversation:
         for number in (FIRST, SECOND):
             self._voices.release(voice_key(member, number))
         self.sounds.forget(member)
+        self._own_words.forget(member)
 
     def owner(self, member: str) -> str | None:
         return self._room.members[member].speaker if member in self._room.members else None

@@ -174,6 +174,15 @@ async def test_there_are_not_too_many_and_names_are_harmless(tmp_path):
             assert caught.value.code == "laptop"
 
 
+async def test_a_laptop_that_has_not_got_its_secret_yet_is_connecting_not_refusing(tmp_path):
+    async with ScriptedLaptop().listening(tmp_path) as scripted, registry(None) as laptops:
+        await laptops.pair("Dan's", [scripted.url], scripted.pem)
+        await until(lambda: laptops._cloning.laptops()[0].condition == "refused")
+        assert laptops.states[0].condition == "connecting"
+        laptops._wall = lambda: 2e9
+        assert laptops.states[0].condition == "refused"
+
+
 # --- trouble of the storage -----------------------------------------------------------------
 
 

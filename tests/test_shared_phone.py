@@ -17,6 +17,7 @@ from babblefish.engine.voices import VoiceBook
 from babblefish.errors import RoomError
 from babblefish.protocol import Caption, Configure, Roster, Voicing
 from bench.damage import across_the_room
+from bench.shared_phone import left_over
 from rooms.hub import Hub
 from rooms.room import Room
 from rooms.shared_phone import FIRST, SECOND, Two, voice_key
@@ -216,13 +217,13 @@ def table_sounds(played: np.ndarray, talk: np.ndarray, level_db: float) -> np.nd
     return (microphone + noise).astype(np.float32)
 
 
-def cleaned(microphone: np.ndarray, played: np.ndarray) -> np.ndarray:
+def cleaned(microphone: np.ndarray, played: np.ndarray, usual: float | None = None) -> np.ndarray:
     [late] = own_echo.delays(microphone, [(played, 1.0)])
     assert late == pytest.approx(0.3, abs=0.02)
     aligned = np.zeros(len(microphone), np.float32)
     first = round((1.0 + late) * SPEECH_RATE)
     aligned[first : first + len(played)] = played
-    return own_echo.silenced(microphone, aligned)
+    return own_echo.silenced(microphone, aligned, usual)
 
 
 @pytest.mark.parametrize("level_db", [0, -6, -12, -20])
@@ -236,6 +237,17 @@ async def test_a_loudspeaker_alone_is_silenced_and_who_talks_over_it_is_not(voic
     kept = np.sum(both[during] * talk) / np.sum(talk**2)
     assert kept > (0.7 if level_db == 0 else 0.9)
     assert rms(both[int(1.4 * SPEECH_RATE) : int(2.6 * SPEECH_RATE)]) < 0.001
+
+
+async def test_what_a_canceller_leaves_of_it_is_too_faint_to_be_somebody(voices):
+    played, talk = voices
+    patchy = left_over(table_sounds(played, talk * 0, -20), np.random.default_rng(5))
+    usual = own_echo.loudness(talk)
+    assert rms(cleaned(patchy.astype(np.float32), played)) > 0.0005, "by the bands alone it stays"
+    assert rms(cleaned(patchy.astype(np.float32), played, usual)) < 0.0005
+    patchy[3 * SPEECH_RATE : 7 * SPEECH_RATE] += talk
+    both = cleaned(patchy.astype(np.float32), played, usual)[3 * SPEECH_RATE : 7 * SPEECH_RATE]
+    assert np.sum(both * talk) / np.sum(talk**2) > 0.9
 
 
 async def test_what_is_no_echo_is_left_as_it_is(voices):

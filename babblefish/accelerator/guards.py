@@ -22,7 +22,7 @@ LEAD, TAIL = 0.02, 0.04
 _LONGEST_PAUSE, _KEPT_PAUSE = 0.7, 0.3
 _SHORT, _LONG = 0.45, 1.9
 """speech may take so many times of what it is expected to take"""
-_SPARE = 0.35
+_SPARE = 0.5
 """seconds that it may take more or less all the same"""
 _CLIPPED = 0.02
 _LEVEL_DB = -20.0

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from babblefish.accelerator import sound
+from babblefish.accelerator.text import readable
 from babblefish.audio import resample
 from babblefish.engine.catalogue import WHISPER_BASE
 from babblefish.engine.models import state
@@ -27,6 +28,8 @@ _QUICK = 0.25
 """seconds that listening may take"""
 _ALIKE = 0.45
 """of letters that must come back; Whisper base mishears a quarter of the words, names above all"""
+_LANGUAGES = frozenset({"en", "fr", "de", "es", "it", "fi", "lv", "ru"})
+"""where what is heard is written as what is said; elsewhere there are several ways to write it"""
 _LEAKED = 3
 """words of the reference in a row, that are not to be said"""
 
@@ -45,7 +48,9 @@ class RoundTrip:
 
     def is_wrong(self, samples: np.ndarray, language: str, text: str, reference: str) -> bool:
         """samples: (n,) float32 at 24 kHz in which ``text`` should be said, after ``reference``."""
-        return differs(text, self._hear(samples, language), reference)
+        if language not in _LANGUAGES:
+            return False
+        return differs(text, readable(self._hear(samples, language), language), reference)
 
     def _hear(self, samples: np.ndarray, language: str) -> str:
         heard, _ = self._model.transcribe(

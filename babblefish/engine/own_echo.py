@@ -1,9 +1,9 @@
 """What of a microphone's sound is the phone's own loudspeaker, and what somebody says over it.
 
-By the sound: where the microphone hears about what the loudspeaker played, band by band, nobody
-else talks; there it is silenced, so that only people are recognised. By the words: what an echo
-canceller left over is cut and garbled too much for that, but what is understood of it is still made
-of the words that were played. Pure functions; ``bleed.py`` finds the delay.
+By the sound: where the microphone hears about what the loudspeaker played, band by band, or much
+less than people at it, nobody else talks; there it is silenced, so that only people are recognised.
+By the words: whatever is understood nevertheless and is made of the words that were played, was
+played. Pure functions; ``bleed.py`` finds the delay.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _AUDIBLE = 8.0
 """times the power of the quietest tenth from which a band holds any sound"""
 _SOMEBODY = 0.2
 """part of the audible bands that must be somebody else's while they talk"""
+_FAINT = 10 ** (-14 / 10)
+"""part of people's loudness below which nobody talks over a loudspeaker: it is what an echo
+canceller left over"""
 _SMOOTH_S = 0.13
 _SHORTEST_S = 0.2
 """that somebody talks"""
@@ -58,11 +61,16 @@ def delays(
     return [usual if late is None else late for late in found]
 
 
-def silenced(microphone: np.ndarray, played: np.ndarray) -> np.ndarray:
+def loudness(microphone: np.ndarray) -> float:
+    """Of somebody's loud syllables, as a power."""
+    return float(np.quantile(_powers(microphone).sum(axis=1), 0.9))
+
+
+def silenced(microphone: np.ndarray, played: np.ndarray, usual: float | None = None) -> np.ndarray:
     """``microphone``, (n,) float32, silent where the loudspeaker alone is heard.
 
-    played: (n,), what the loudspeaker played as late as the microphone heard it. Takes about 3 ms
-    for each second.
+    played: (n,), what the loudspeaker played as late as the microphone heard it. usual: loudness
+    of people at this microphone, None while that is not known. Takes about 3 ms for each second.
     """
     heard, source = _powers(microphone), _rung_on(_powers(played))
     quiet = np.quantile(heard, 0.1, axis=0) + 1e-12
@@ -71,6 +79,7 @@ def silenced(microphone: np.ndarray, played: np.ndarray) -> np.ndarray:
     audible &= heard > 1e-5 * heard.max()
     others = (audible & (heard > _LOUDER * expected)).sum(axis=1)
     share = others / np.maximum(audible.sum(axis=1), 4)
+    share[heard.sum(axis=1) < _FAINT * (usual or 0.0)] = 0.0
     width = round(_SMOOTH_S * SPEECH_RATE / _HOP)
     talking = np.convolve(share, np.ones(width) / width, "same") > _SOMEBODY
     alone = source.max(axis=1) > 0.0

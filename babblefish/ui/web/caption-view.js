@@ -111,7 +111,7 @@ export class CaptionView {
     };
     row.voice.append(row.voiceName);
     const head = make("p", { class: "who" }, make("i", { class: "dot", "aria-hidden": "true" }), row.name, row.time, row.voice);
-    row.item.append(head, make("div", { class: "line" }, make("div", { class: "words" }, row.text, row.second, row.original, row.marks), row.button));
+    row.item.append(head, make("div", { class: "line" }, make("div", { class: "words" }, row.text, row.original, row.marks), row.button));
     row.original.id = `original-${(this.count = (this.count ?? 0) + 1)}`;
     row.button.setAttribute("aria-controls", row.original.id);
     row.button.addEventListener("click", () => this.toggleOriginal(entry));
@@ -129,8 +129,12 @@ export class CaptionView {
     row.item.classList.toggle("unknown", entry.known === false);
     row.name.textContent = nameOf(entry);
     write(row.text, first);
-    write(row.second, second);
-    show(row.second, Boolean(second));
+    if (second) {
+      write(row.second, second);
+      row.text.after(row.second);
+    } else {
+      row.second.remove();
+    }
     const both = this.store.pair?.includes(entry.original_language || entry.language);
     const translated = entry.final && entry.translated && Boolean(entry.original_text) && !both;
     row.item.classList.toggle("translated", translated);
