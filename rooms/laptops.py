@@ -140,14 +140,14 @@ class Laptops:
             secrets.token_hex(8), self._free_name(_readable(name)), tuple(urls), certificate,
             self._wall(),
         )  # fmt: skip
-        self._add(stored)
+        laptop = self._add(stored)
         self._paired[stored.id] = stored.paired
         owed = [debt for debt in self._debts if debt.laptop in same]
         self._owe(LaptopDebt(stored.id, debt.speaker) for debt in owed)
         for debt in owed:
             del self._debts[debt]
         await self._wait(self._change(lambda storage: storage.add_laptop(stored, same)))
-        return self._laptops[stored.id]
+        return laptop
 
     async def rename(self, laptop: str, name: str) -> None:
         """Raises RoomError("laptop" | "bad_name")."""
@@ -209,11 +209,12 @@ class Laptops:
         more = (f"{name} {number}" for number in range(2, MOST_LAPTOPS + 2))
         return next(one for one in (name, *more) if one not in taken)
 
-    def _add(self, stored: StoredLaptop) -> None:
+    def _add(self, stored: StoredLaptop) -> Laptop:
         secret = self._secret.sign(_PURPOSE, stored.id)
         laptop = Laptop(stored.id, stored.name, secret, stored.urls, stored.certificate)
         self._laptops[stored.id] = laptop
         self._cloning.add(laptop)
+        return laptop
 
     def _drop(self, laptop: str) -> None:
         """It was paired anew: what it has to forget is the new one's business."""

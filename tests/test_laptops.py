@@ -298,7 +298,7 @@ async def test_whatever_the_host_or_the_person_does_reaches_the_laptops(tmp_path
                         ids[1], "Eve", clips=[clips[1].id], embeddings=[],
                         forms=[form("cloning")], actor="admin",
                     )  # fmt: skip
-            await until(lambda: scripted.deleted == [ids[1]])
+            await until(lambda: set(scripted.deleted) == {ids[1]})
             await until(lambda: not hub.laptops._debts and not hub.laptops.unsaved)
         assert await hub.storage.laptop_debts() == []
     finally:

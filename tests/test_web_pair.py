@@ -74,7 +74,7 @@ def test_two_people_choose_their_languages_and_read_both(look, phone: OpenPhone,
     assert (page.member.hears, page.member.also, page.member.speaks) == ("es", "en", None)
     expect(page.page.locator(".person.me .tongues span").first).to_have_text("Español ⇄ English")
     conversation(page)
-    page.until_texts(".caption:not(.partial) .text:not([hidden])", [
+    page.until_texts(".caption:not(.partial) :is(.text, .second:not([hidden]))", [
         "¿Cuánto tiempo llevas aquí?", "How long have you been here?",
         "Desde hace tres años, y me gusta mucho.",
         "For about three years, and I like it a lot.",
@@ -103,7 +103,7 @@ def test_somebody_else_s_words_are_read_in_both_and_come_back_after_a_reload(pho
     page.say("u1", "Hola", language="es", **both)
     page.say("u1", "Hello", language="en", **both)
     page.say("u1", "Hi", language="en", **both)
-    texts = [".caption .text:not([hidden])", ["Hola", "Hello"]]
+    texts = [".caption :is(.text, .second:not([hidden]))", ["Hola", "Hello"]]
     page.until_texts(*texts)
     page.page.locator(".caption .translate").click()
     expect(page.page.locator(".caption .original")).to_have_text("Bonjour")
@@ -120,6 +120,7 @@ def test_the_languages_can_be_changed_and_the_phone_be_one_person_s_again(phone,
     expect(page.page.locator("#room-speaks-field")).to_be_hidden()
     page.page.select_option("#room-also", "fr")
     page.until("document.getElementById('room-also').value === 'fr'")
+    page.page.locator("#room-also-hint").scroll_into_view_if_needed()
     page.shot("phone-light-pair-settings")
     page.page.select_option("#room-also", "")
     expect(page.page.locator("#room-hears-label")).to_have_text("I want to hear")

@@ -105,7 +105,7 @@ export class CaptionView {
       time: make("time"),
       text: make("p", { class: "text" }),
       marks: make("span", { class: "marks" }),
-      second: make("p", { class: "text second" }),
+      second: make("p", { class: "second" }),
       original: make("p", { class: "original" }),
       button: make("button", { type: "button", class: "translate" }, icon("translate")),
     };
