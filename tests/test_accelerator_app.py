@@ -18,12 +18,17 @@ import httpx
 import numpy as np
 import pytest
 
-from babblefish.accelerator.pairing import PairingFile
+from babblefish.accelerator.certificate import own_certificate
+from babblefish.accelerator.laptop import Laptop
+from babblefish.accelerator.pairing import Pairing, PairingFile
+from babblefish.accelerator.settings import load_settings
+from babblefish.accelerator.terminal import Terminal
 from babblefish.accelerator_protocol import Health
 from babblefish.engine.cloning import CloneReference, CloneRequest
-from babblefish.network import fingerprint
+from babblefish.network import bind, fingerprint
 from babblefish.ui import laptop_calls
 from tests import tiny_f5
+from tests.scripted_synthesiser import ScriptedSynthesiser, voice
 from tests.test_accelerator_service import pinned, until
 from tests.test_accelerators_api import Server, server
 
@@ -194,6 +199,23 @@ async def test_a_server_that_cannot_call_is_called(room, tmp_path, weights, monk
         laptop.process.send_signal(signal.SIGTERM)
         assert await laptop.ends(5.0) == 0
         assert "Traceback" not in laptop.text
+
+
+async def test_voices_are_forgotten_when_the_server_is_silent_and_at_the_end(tmp_path):
+    synthesiser, settings = ScriptedSynthesiser(), load_settings(data_dir=tmp_path, voices_s=0.3)
+    with bind("127.0.0.1", 0) as listener:
+        laptop = Laptop(
+            settings, Pairing("https://127.0.0.1:1", "", "a1", "s" * 40), "", Terminal(False),
+            synthesiser, own_certificate(tmp_path), listener, None,
+        )  # fmt: skip
+        working = asyncio.create_task(laptop.run())
+        await laptop.reception.put_voice(voice())
+        await until(lambda: not synthesiser.voices)
+        laptop.door.heard()
+        await laptop.reception.put_voice(voice())
+        laptop._stop.set()
+        await asyncio.wait_for(working, 5)
+    assert synthesiser.voices == {} and synthesiser.closed and laptop.problem is None
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,8 @@ async def test_a_server_with_another_secret_is_refused_on_both_sides(room, tmp_p
         told = introduction(laptop.folder, (str(laptop.http.base_url),))
         await join(trust, room.pairing.code(), told, Terminal(False))
         laptop.door.open_to(SECRET)  # not the one that was agreed on
-        await until(lambda: room.hub.laptops.states[0].condition == "refused")
-        assert "pair it again" in room.hub.laptops.states[0].message
+        await until(lambda: room.hub.cloning.laptops()[0].condition == "refused")
+        assert "pair it again" in room.hub.cloning.laptops()[0].message
         with pytest.raises(CloningError):
             async for _ in room.hub.cloning.speak(utterance(), 1.0):
                 pass

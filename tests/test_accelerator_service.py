@@ -182,6 +182,19 @@ async def test_before_it_is_paired_nobody_has_the_secret(laptop):
         assert "not paired" in failure(answer).message
 
 
+async def test_while_it_is_being_paired_the_server_is_asked_to_wait(laptop):
+    laptop.door.close()
+    laptop.door.expecting = True
+    answer = await laptop.http.get("/health")
+    assert (answer.status_code, failure(answer).code) == (503, "not_ready")
+    without = httpx.Request("GET", laptop.http.base_url.join("/health"))
+    assert (await laptop.http.send(without)).status_code == 401
+    laptop.door.open_to(SECRET)
+    assert (await laptop.http.get("/health")).status_code == 200
+    wrong = await laptop.http.get("/health", headers={"Authorization": "Bearer x"})
+    assert wrong.status_code == 401
+
+
 async def test_bodies_are_bounded_before_they_are_read(laptop):
     # by their announced length, the rest of which never comes
     for path, length, status in (

@@ -16,6 +16,8 @@ class Door:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._secret = b""
+        self.expecting = False
+        """a secret is being agreed on: the server may know it already"""
         self._called_at: float | None = None
         self._heard_at = clock()
 
@@ -24,7 +26,7 @@ class Door:
         return bool(self._secret)
 
     def open_to(self, secret: str) -> None:
-        self._secret = secret.encode()
+        self._secret, self.expecting = secret.encode(), False
 
     def close(self) -> None:
         self._secret = b""

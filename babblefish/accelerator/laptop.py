@@ -231,6 +231,7 @@ class Laptop:
                 name=self.settings.name, urls=urls(self.settings.host, self.listener),
                 certificate=self.certificate.pem, health=self.reception.health(),
             )  # fmt: skip
+            self.door.expecting = True
             pairing, reachable = await join(self.target, self.code, introduction, self.terminal)
             PairingFile(self.settings.data_dir).save(pairing)
             self.target = pairing

@@ -21,6 +21,7 @@ import gradio as gr
 import numpy as np
 import soundfile
 from fastapi import FastAPI
+from gradio.themes import Base
 
 from babblefish.accelerator import page_views as views
 from babblefish.accelerator.page_views import Connection
@@ -66,9 +67,9 @@ class Trial:
     language: str
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """System fonts only: nothing is fetched. Its colours are in page.css."""
-    base = gr.themes.Base(
+    base = Base(
         primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=_MONO, radius_size="lg"
     )
     return base.set(

@@ -63,7 +63,10 @@ class Wall:
         headers = Headers(scope=scope)
         if scope["path"] == LIVE and scope["method"] in ("GET", "HEAD"):
             return None
-        if not self._door.admits(headers.get("authorization", "")):
+        authorization = headers.get("authorization", "")
+        if self._door.expecting and not self._door.paired and authorization:
+            return 503, Failed(code="not_ready", message="This laptop is just being paired.")
+        if not self._door.admits(authorization):
             what = (
                 "This is not the secret of the room server that this laptop was paired with. "
                 "Pair the laptop again: the host page has the command."
