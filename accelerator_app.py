@@ -6,8 +6,9 @@ import sys
 
 import typer
 
-from babblefish.accelerator import options
+from babblefish.accelerator import options, weights_cli
 from babblefish.accelerator.joining import Wish
+from babblefish.accelerator.laptop import leave, run
 from babblefish.accelerator.pairing import PairingFile
 from babblefish.accelerator.settings import load_settings
 from babblefish.errors import BabbleFishError
@@ -19,7 +20,8 @@ app = typer.Typer(add_completion=False, help="Speak in people's own voices for a
 @app.command()
 def laptop(
     server: options.Server = None, pair: options.Pair = None, trust: options.Trusted = None,
-    forget: options.Forget = False, fetch: options.Fetch = None, name: options.Name = None,
+    forget: options.Forget = False, weights: options.Weights = False,
+    fetch: options.Fetch = None, source: options.Source = None, name: options.Name = None,
     host: options.Host = None, port: options.Port = None, page_port: options.PagePort = None,
     no_page: options.NoPage = False, device: options.Device = None,
 ) -> None:  # fmt: skip
@@ -31,10 +33,12 @@ def laptop(
     if forget:
         had = PairingFile(settings.data_dir).forget()
         print("Forgotten. Remove it in the tab “Laptops”, too." if had else "Nothing to forget.")
-        return
-    from babblefish.accelerator.laptop import run
-
-    run(settings, Wish(server or "", pair or "", trust or ""))
+    elif weights:
+        print(weights_cli.table(settings.weights_dir))
+    elif fetch:
+        weights_cli.fetch(fetch, settings.weights_dir, source)
+    else:
+        run(settings, Wish(server or "", pair or "", trust or ""))
 
 
 def main() -> None:
@@ -43,7 +47,7 @@ def main() -> None:
         app()
     except BabbleFishError as error:
         print(f"{error.message} ({error.stage}: {error.code})", file=sys.stderr)
-        sys.exit(1)
+        leave(1)
 
 
 if __name__ == "__main__":

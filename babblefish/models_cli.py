@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from babblefish.engine import models
 from babblefish.engine.models import Choice, Model, ProfileWeights
 from babblefish.engine.offers import Abilities
 from babblefish.errors import WeightsError
 from babblefish.languages import LanguageOffer
+from babblefish.progress_bar import ProgressBar, amount
 from babblefish.settings import go_online, load_settings
 
 models_app = typer.Typer(help="Model weights: what is needed, what is installed.")
 
-_SHAPE = "{percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt}, {rate_fmt}, {remaining} to go  {desc}"
-_LINE_SECONDS = 5.0
 _MARKS = {"installed": "+", "damaged": "!", "absent": "-"}
-
-
-class _Bar:
-    """A progress bar with speed and time left on a terminal; elsewhere a line every few seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bar: tqdm | None = None
-        self._clock = clock
-        self._said, self._said_at = "", -_LINE_SECONDS
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            self._draw(what, done, total)
-        elif what != self._said or self._clock() - self._said_at >= _LINE_SECONDS:
-            share = f"{100 * done / total:3.0f} %  {_amount(done)} of {_amount(total)}"
-            print(f"  {share}  {what}", file=sys.stderr, flush=True)
-            self._said, self._said_at = what, self._clock()
-
-    def _draw(self, what: str, done: int, total: int) -> None:
-        if self._bar is None or done < self._bar.n:
-            self.__exit__()
-            self._bar = tqdm(
-                initial=done, total=total, file=sys.stderr, leave=False, bar_format=_SHAPE,
-                unit="B", unit_scale=True, dynamic_ncols=True,
-            )  # fmt: skip
-            self._said = ""
-        self._bar.total = total
-        if what != self._said:
-            self._bar.set_description_str(what)
-            self._said = what
-        self._bar.update(done - self._bar.n)
 
 
 @models_app.callback(invoke_without_command=True)
@@ -135,7 +94,7 @@ def fetch(
     if source is None:
         go_online()
     try:
-        with _Bar() as bar:
+        with ProgressBar() as bar:
             notices = models.fetch(
                 profile, folder, options=options, source_dir=source, progress=bar
             )  # fmt: skip
@@ -157,7 +116,7 @@ def verify(profile: Annotated[str | None, typer.Argument()] = None) -> None:
     wrong: WeightsError | None = None
     for name in profiles:
         try:
-            with _Bar() as bar:
+            with ProgressBar() as bar:
                 models.verify(name, folder, full=True, progress=bar, done=done)
             print(f"{name}: every file is the original.")
         except WeightsError as error:
@@ -182,10 +141,10 @@ def _profile_lines(weights: ProfileWeights, folder: Path) -> list[str]:
         state = "partly" if models.partly_installed(name, folder) else "not installed"
     default = weights.default_models
     disk, download = sum(m.size for m in default), sum(m.download for m in default)
-    apart = f" ({_amount(download)} to download)" if download > disk else ""
+    apart = f" ({amount(download)} to download)" if download > disk else ""
     lines = [
         f"{name}  [{state}]  {weights.summary}",
-        f"    needs about {_amount(disk)} of disk{apart} and {weights.memory:g} GB of memory",
+        f"    needs about {amount(disk)} of disk{apart} and {weights.memory:g} GB of memory",
         f"    get it with: {models.command(name, {})}",
     ]
     lines += [_model_line(model, folder) for model in weights.models]
@@ -210,8 +169,8 @@ def _model_line(model: Model, folder: Path, note: str = "") -> str:
     terms = model.licence + ("" if model.commercial else ", NON-COMMERCIAL USE ONLY")
     terms += ", gated: terms and token" if model.gated else ""
     terms += "" if model.required else ", optional"
-    amount = ("" if exact else "~") + _amount(size)
-    return f"  {_MARKS[state]} {model.name:<40} {amount:>8}   {terms}{note}"
+    space = ("" if exact else "~") + amount(size)
+    return f"  {_MARKS[state]} {model.name:<40} {space:>8}   {terms}{note}"
 
 
 def _voices_lines(choice: Choice, folder: Path) -> list[str]:
@@ -224,12 +183,8 @@ def _voices_lines(choice: Choice, folder: Path) -> list[str]:
     terms = first.licence + ("" if first.commercial else ", NON-COMMERCIAL USE ONLY")
     default = [short.get(key, key) for key in choice.default]
     return [
-        f"  {mark} {'MMS voices, a language each':<40} {'~' + _amount(first.size):>8}   "
+        f"  {mark} {'MMS voices, a language each':<40} {'~' + amount(first.size):>8}   "
         f"{terms}, optional",
         f"      --{choice.option} {','.join(states)}",
         f"      default: {','.join(default)}; installed: {','.join(there) or 'none'}",
     ]
-
-
-def _amount(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

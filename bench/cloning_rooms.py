@@ -29,7 +29,7 @@ from rooms.room import Room
 from rooms.room_settings import Voices
 
 _SAYS_S = 0.8
-_PATIENCE_S = 10.0
+_PATIENCE_S = 40.0
 _TAIL_FRAMES = 15
 _STALL_S = 0.06
 VOICE_DELAY_S = 0.25

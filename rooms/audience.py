@@ -14,6 +14,7 @@ from babblefish.engine.pitch import Pitch
 from babblefish.engine.two_tier import OwnVoice
 from babblefish.protocol import EngineMessage, Transcript, Translation, Utterance
 from rooms.collection import Spoken
+from rooms.own_words import Cleaned
 from rooms.people import People
 
 
@@ -86,8 +87,8 @@ class Audience(Protocol):
         """The utterance is over; ``waited`` seconds ago its last sound was made."""
         ...
 
-    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
-        """What the phone's own loudspeaker said of late that is heard in the utterance."""
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
+        """The utterance without what the phone's own loudspeaker played."""
         ...
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:

@@ -34,7 +34,7 @@ from rooms.audience import Saying
 from rooms.collection import Collection, Spoken
 from rooms.ears import Ear
 from rooms.own_voices import Occasion, OwnVoices
-from rooms.own_words import OwnWords
+from rooms.own_words import Cleaned, OwnWords
 from rooms.people import People
 from rooms.publication import CaptionLog, Publication, TraceRow
 from rooms.shared_phone import FIRST, SECOND, voice_key
@@ -97,6 +97,7 @@ class Conversation:
         for number in (FIRST, SECOND):
             self._voices.release(voice_key(member, number))
         self.sounds.forget(member)
+        self._own_words.forget(member)
 
     def owner(self, member: str) -> str | None:
         return self._room.members[member].speaker if member in self._room.members else None
@@ -284,11 +285,11 @@ class Conversation:
             return identity
         return replace(identity, voice=speaker.two.speaker(identity, language, speaker.pair))
 
-    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
         speaker = self._room.members.get(utterance.member)
         if speaker is None or speaker.pair is None:
-            return ()
-        return await self._own_words.heard_in(utterance, self._room.engine.calculate)
+            return Cleaned(utterance)
+        return await self._own_words.without(utterance, self._room.engine.calculate)
 
     def _keeps_sounds(self) -> bool:
         collects = self._collection is not None and self._collection.active

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from babblefish.engine.cloning import Cloning, Laptop, LaptopState
@@ -30,6 +30,8 @@ MOST_LAPTOPS = 16
 _PURPOSE = "accelerator"
 """what the server's secret signs"""
 _AGAIN_S = 5.0
+_NEW_S = 10.0
+"""within which a paired laptop gets its secret"""
 _LOOK_S = 1.0
 """between looks whether laptops have forgotten what they had to"""
 _SAVE_S = 5.0
@@ -56,6 +58,8 @@ class Laptops:
         self._secret, self._cloning, self._storage = secret, cloning, storage
         self._known, self._wall = known, wall
         self._laptops: dict[str, Laptop] = {}
+        self._paired: dict[str, float] = {}
+        """in this run, and when"""
         self._debts: dict[LaptopDebt, None] = {}
         self._changes: deque[_Change] = deque()
         self._due = asyncio.Event()
@@ -90,8 +94,15 @@ class Laptops:
 
     @property
     def states(self) -> tuple[LaptopState, ...]:
-        """What each of them does now."""
-        return self._cloning.laptops()
+        """What each of them does now. One that has just been paired may not have its secret yet,
+        and refuses the server for a moment."""
+        now = self._wall()
+        return tuple(
+            replace(state, condition="connecting", message="Connecting.")
+            if state.condition == "refused" and 0 <= now - self._paired.get(state.id, 0) < _NEW_S
+            else state
+            for state in self._cloning.laptops()
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -129,13 +140,14 @@ class Laptops:
             secrets.token_hex(8), self._free_name(_readable(name)), tuple(urls), certificate,
             self._wall(),
         )  # fmt: skip
-        self._add(stored)
+        laptop = self._add(stored)
+        self._paired[stored.id] = stored.paired
         owed = [debt for debt in self._debts if debt.laptop in same]
         self._owe(LaptopDebt(stored.id, debt.speaker) for debt in owed)
         for debt in owed:
             del self._debts[debt]
         await self._wait(self._change(lambda storage: storage.add_laptop(stored, same)))
-        return self._laptops[stored.id]
+        return laptop
 
     async def rename(self, laptop: str, name: str) -> None:
         """Raises RoomError("laptop" | "bad_name")."""
@@ -155,6 +167,7 @@ class Laptops:
         saved = self._change(lambda storage: storage.delete_laptop(laptop))
         clean = await self._cloning.remove(laptop, people)
         found.detach()
+        self._paired.pop(laptop, None)
         await self._wait(saved)
         return clean
 
@@ -196,16 +209,18 @@ class Laptops:
         more = (f"{name} {number}" for number in range(2, MOST_LAPTOPS + 2))
         return next(one for one in (name, *more) if one not in taken)
 
-    def _add(self, stored: StoredLaptop) -> None:
+    def _add(self, stored: StoredLaptop) -> Laptop:
         secret = self._secret.sign(_PURPOSE, stored.id)
         laptop = Laptop(stored.id, stored.name, secret, stored.urls, stored.certificate)
         self._laptops[stored.id] = laptop
         self._cloning.add(laptop)
+        return laptop
 
     def _drop(self, laptop: str) -> None:
         """It was paired anew: what it has to forget is the new one's business."""
         self._cloning.remove(laptop)
         self._laptops.pop(laptop).detach()
+        self._paired.pop(laptop, None)
 
     # --- the storage --------------------------------------------------------------------------
 

@@ -6,14 +6,22 @@ beside the microphone. Keeps the last sentences' text in memory only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from babblefish.engine import bleed, own_echo
-from babblefish.protocol import Translation, Utterance
+from babblefish.engine.stages import SPEECH_RATE
+from babblefish.protocol import Audio, Translation, Utterance
 from rooms.soundings import KEPT_SECONDS, Recorded, Soundings
 
 _MOST = 100
 """translations remembered"""
+_MOST_LEVELS = 9
+"""utterances, partial ones too, by which it is known how loud people are"""
 _COVERED = 0.7
 """part of an utterance during which the loudspeaker must have been heard"""
 
@@ -25,6 +33,11 @@ class OwnWords:
         self._sounds = sounds
         self._texts: dict[tuple[str, ...], str] = {}
         """(utterance, language) → translation"""
+        self._levels: dict[str, deque[float]] = {}
+        """member → loudness of what was said there while the phone was silent"""
+
+    def forget(self, member: str) -> None:
+        self._levels.pop(member, None)
 
     def saying(self, translation: Translation) -> None:
         """It is going to be played."""
@@ -38,30 +51,58 @@ class OwnWords:
         played = self._sounds.played_since(member, bleed.LATE_SECONDS + KEPT_SECONDS / 10)
         return own_echo.repeats(text, [self._texts[of] for of in played if of in self._texts])
 
-    async def heard_in(
-        self, utterance: Utterance, calculate: Callable[..., Awaitable[bool]]
-    ) -> tuple[str, ...]:
-        """Of what the phone played, what its microphone heard with ``utterance`` for all that can
-        be told. calculate: see ``Engine.calculate``."""
+    async def without(
+        self, utterance: Utterance, calculate: Callable[..., Awaitable[Any]]
+    ) -> Cleaned:
+        """``utterance`` without what the phone played itself. calculate: see
+        ``Engine.calculate``."""
         end = utterance.start + utterance.audio.seconds
         around = self._sounds.loudspeaker(utterance.member, utterance.start, end)
-        found = []
-        for sound in (around.recorded() or []) if around else []:
-            text = self._texts.get(sound.source[:2])
-            if text and text not in found and await calculate(_is_covered, utterance, sound):
-                found.append(text)
-        return tuple(found)
+        sounds = (around.recorded() or []) if around else []
+        levels = self._levels.setdefault(utterance.member, deque(maxlen=_MOST_LEVELS))
+        if not sounds:
+            levels.append(await calculate(own_echo.loudness, utterance.audio.samples))
+            return Cleaned(utterance)
+        texts = [self._texts.get(sound.source[:2], "") for sound in sounds]
+        usual = float(np.median(levels)) if levels else None
+        return await calculate(clean, utterance, sounds, texts, usual)
 
 
-def _is_covered(utterance: Utterance, recorded: Recorded) -> bool:
-    """Whether the microphone heard it, and for about as long as anything was said: who repeats
-    what the phone has said begins when it has finished."""
-    sounding = recorded.sounding()
-    assert sounding.sound is not None
-    begins = sounding.start - utterance.start
-    late = bleed.delay(utterance.audio.samples, sounding.sound, begins)
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    utterance: Utterance
+    words: tuple[str, ...] = ()
+    """what the phone said nearly all the time while anything was heard"""
+
+
+def clean(
+    utterance: Utterance, sounds: Sequence[Recorded], texts: Sequence[str],
+    usual: float | None = None,
+) -> Cleaned:  # fmt: skip
+    """sounds: what the loudspeaker played, each with its text. usual: see ``own_echo.silenced``.
+    Takes some ten milliseconds."""
+    microphone = utterance.audio.samples
+    played = [(_sound(each), each.start - utterance.start) for each in sounds]
+    late = own_echo.delays(microphone, played)
     if late is None:
-        return False
+        return Cleaned(utterance)
+    mixed, words = np.zeros(len(microphone), np.float32), []
     length = utterance.end - utterance.start
-    first, last = begins + late, sounding.end - utterance.start + late
-    return min(last, length) - max(first, 0.0) >= _COVERED * length
+    for (sound, begins), delay, text in zip(played, late, texts, strict=True):
+        offset = round((begins + delay) * SPEECH_RATE)
+        first, end = max(0, offset), min(len(mixed), offset + len(sound))
+        if first >= end:
+            continue
+        mixed[first:end] += sound[first - offset : end - offset]
+        # who repeats what the phone has said begins when it has finished
+        if text and (end - first) / SPEECH_RATE >= _COVERED * length and text not in words:
+            words.append(text)
+    samples = own_echo.silenced(microphone, mixed, usual)
+    audio = Audio(samples, utterance.audio.rate)
+    return Cleaned(replace(utterance, audio=audio), tuple(words))
+
+
+def _sound(recorded: Recorded) -> np.ndarray:
+    sound = recorded.sounding().sound
+    assert sound is not None
+    return sound

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from babblefish.engine import interruption
+from babblefish.engine.clauses import seconds
 from babblefish.engine.stages import (
     PLAYOUT_RATE,
     RecogniserCapabilities,
@@ -26,6 +27,7 @@ from babblefish.errors import (
     TranslationError,
     WeightsError,
 )
+from bench.laptop import tone_of
 
 
 class EnergyVad:
@@ -125,6 +127,22 @@ class ToneSynthesiser:
         t = np.arange(int(seconds * PLAYOUT_RATE)) / PLAYOUT_RATE
         hertz = 1000 + 100 * int(voice.rsplit("-", 1)[1])
         return (0.3 * np.sin(2 * np.pi * hertz * t)).astype(np.float32)
+
+
+class ClauseToneSynthesiser:
+    """A tone for each clause: 2700 Hz above that of ``bench.laptop``, which says it as long."""
+
+    capabilities = SynthesiserCapabilities(
+        voices={lang: (f"{lang}-0",) for lang in ("en", "fr")}, quality="good"
+    )
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
+
+    def synthesise(self, text, language, voice, speed):
+        time.sleep(self._delay)
+        t = np.arange(int(max(0.3, seconds(text)) * PLAYOUT_RATE)) / PLAYOUT_RATE
+        return (0.2 * np.sin(2 * np.pi * (2700 + tone_of(text)) * t)).astype(np.float32)
 
 
 class RecordedSynthesiser:

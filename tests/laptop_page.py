@@ -20,17 +20,21 @@ from babblefish.settings import go_offline, keep_temporary_files_in
 async def main(folder: Path) -> None:
     go_offline()
     keep_temporary_files_in(folder)
-    from babblefish.accelerator.joining import Wish  # noqa: F401  what the program imports first
+    from babblefish.accelerator.certificate import own_certificate
     from babblefish.accelerator.laptop import Laptop
     from babblefish.accelerator.page_views import Connection
-    from babblefish.accelerator.reception import Reception, Spoken
+    from babblefish.accelerator.reception import Spoken
     from babblefish.accelerator.settings import load_settings
     from babblefish.accelerator.terminal import Terminal
     from babblefish.accelerator.trust import Trust
+    from babblefish.network import bind
     from tests.scripted_synthesiser import ScriptedSynthesiser
 
-    laptop = Laptop(load_settings(page_port=0), Trust("https://den:9000"), "", Terminal(False))
-    laptop.reception = Reception(ScriptedSynthesiser(), "Dan's laptop", 16)
+    here = bind("127.0.0.1", 0)
+    laptop = Laptop(
+        load_settings(name="Dan's laptop"), Trust("https://den:9000"), "", Terminal(False),
+        ScriptedSynthesiser(), own_certificate(folder.parent / "own"), here, here,
+    )  # fmt: skip
     now = time.time()
     for age, outcome, first in ((40, "done", 0.21), (31, "cancelled", None), (4, "done", 0.18)):
         laptop.reception.last.appendleft(
@@ -40,8 +44,8 @@ async def main(folder: Path) -> None:
         True, "The room server calls this laptop.", "BabbleFish on den (https://den:9000)",
         "AB12-CD34-EF56-7890-AB12-CD34-EF56-7890",
     )  # fmt: skip
-    server, listener, link = laptop._page()
-    print(link, gr.__version__, flush=True)
+    server, listener = laptop._servers[1]
+    print(laptop.link, gr.__version__, flush=True)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.should_exit = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class ScriptedSynthesiser:
         existed = self.voices.pop(speaker_id, None) is not None
         return VoiceDeleted(speaker_id=speaker_id, existed=existed)
 
-    async def speak(self, request: Synthesize) -> AsyncIterator[ClauseSpoken]:
+    async def speak(self, request: Synthesize) -> AsyncGenerator[ClauseSpoken]:
         if request.speaker_id not in self.voices:
             raise SynthesisError("unknown_voice", "This voice is not here, send it first.")
         self.begun.append(request.request_id)

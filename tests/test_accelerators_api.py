@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from babblefish.accelerator.discovery import find_servers
 from babblefish.accelerator_protocol import SERVICE_TYPE
 from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.network import fingerprint
@@ -447,6 +448,9 @@ async def test_the_server_says_where_it_is_only_while_it_looks(tmp_path):
             assert told["fingerprint"] == fingerprint(authority) and told["version"] == "1"
             assert told["name"].startswith("BabbleFish on ")
             assert info.parsed_addresses() == ["127.0.0.1"]
+            (found,) = await find_servers(1.5, ["127.0.0.1"])  # as the laptop's program looks
+            assert found.server == "https://127.0.0.1:9000" and found.same_version
+            assert found.fingerprint == there.pairing.mark()
             assert there.pairing.lookout.problem == "" and 590 < there.pairing.lookout.left <= 600
             await there.pairing.lookout.stop()
             await until(lambda: ("Removed", name) in seen)

@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from babblefish.accelerator_protocol import Health
-from babblefish.engine import cloning_link
+from babblefish.engine import cloning_health
 from babblefish.engine.cloning import Cloning, Laptop
 from babblefish.engine.cloning_messages import LaptopState
 from babblefish.engine.stages import PLAYOUT_RATE
@@ -44,7 +44,7 @@ def processes(tmp_path_factory):
 
 @pytest.fixture
 async def one(processes, monkeypatch) -> LaptopProcess:
-    monkeypatch.setattr(cloning_link, "POLL_S", 0.4)
+    monkeypatch.setattr(cloning_health, "POLL_S", 0.4)
     process = processes[0]
     await process.start()
     await process.behave(anew=True)
@@ -164,6 +164,30 @@ async def test_a_deleted_voice_is_deleted_at_every_laptop_also_at_one_that_hangs
         await seen(two, lambda seen: not seen["voices"])
         await until(lambda: state(cloning, "two").owed_deletions == 0)
         assert (await one.seen())["uploads"] == 1, "nobody hands it over again"
+
+
+async def test_a_voice_deleted_while_it_is_handed_over_is_nowhere_afterwards(one, two):
+    async with client(one.laptop(), two.laptop()) as cloning:
+        for passes in (1, 2, 3, 4, 8, 200):  # of the event loop, from asking to deleting
+            talk = asyncio.create_task(listen(cloning))
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            cloning.forget(PIERRE.speaker)
+            assert (await talk).code in ("forgotten", "")
+            await until(lambda: not any(state.owed_deletions for state in cloning.laptops()))
+            await asyncio.sleep(0.1)
+            for process in (one, two):
+                assert (await process.seen())["voices"] == {}
+
+
+async def test_a_deleted_voice_is_not_asked_of_another_laptop(one, two):
+    async with known_and_new(one, two) as cloning:
+        await one.behave(fault="hang")
+        talk = asyncio.create_task(listen(cloning))
+        await seen(one, lambda seen: seen["asked"] == 4)
+        cloning.forget(PIERRE.speaker)
+        assert (await talk).code == "forgotten"
+        await seen(two, lambda seen: not seen["voices"] and not seen["asked"])
 
 
 async def test_a_deleted_voice_stops_in_the_middle_and_may_be_given_anew(one):
@@ -349,6 +373,34 @@ async def test_the_same_messages_travel_over_the_socket_of_a_laptop_that_dialled
     await process.behave(anew=True, fault="html")
     heard = await listen(cloning, deadline=1)
     assert heard.code == "bad_answer" and heard.ended < 1.1
+
+
+async def test_a_laptop_that_dialled_in_is_called_once_that_works(one, tmp_path, monkeypatch):
+    monkeypatch.setattr(cloning_health, "CALL_AGAIN_S", 1.0)
+    async with DialIn(tmp_path).running() as server:
+        process = LaptopProcess(
+            tmp_path, "three", dial=server.url, server_certificate=str(server.certificate)
+        )
+        server.laptop = laptop = process.laptop()
+        laptop.urls, before = ("https://127.0.0.1:9",), laptop.urls
+        await process.start()
+        try:
+            async with client(laptop) as cloning:
+                assert state(cloning, "three").transport == "websocket"
+                cloning._links["three"].health._https[0].url = before[0]  # the firewall has opened
+                await until(lambda: state(cloning, "three").transport == "https")
+                assert len((await listen(cloning)).clauses) == 3
+        finally:
+            process.kill()
+
+
+async def test_a_laptop_that_learns_its_secret_after_it_was_added_is_soon_asked(one, monkeypatch):
+    monkeypatch.setattr(cloning_health, "POLL_S", 30.0)
+    await one.behave(refuse=True)
+    async with client(one.laptop(), ready=False) as cloning:
+        await until(lambda: state(cloning).condition == "refused")
+        await one.behave(refuse=False)
+        await until(lambda: cloning.speaks("en"), 5)
 
 
 async def test_a_laptop_that_dialled_in_and_dies_is_missed_at_once_and_found_again(dialled):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from babblefish.engine import cloning_link
+from babblefish.engine import cloning_health
 from babblefish.engine.circuit_breaker import FAILURES, LONGEST_REST_S, REST_S, CircuitBreaker
 from babblefish.engine.cloning import Cloning
 from babblefish.engine.stages import PLAYOUT_RATE
@@ -33,7 +33,7 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 async def laptop(running, monkeypatch) -> LaptopProcess:
-    monkeypatch.setattr(cloning_link, "POLL_S", 0.4)
+    monkeypatch.setattr(cloning_health, "POLL_S", 0.4)
     await running.start()
     await running.behave(anew=True)
     return running

@@ -174,6 +174,15 @@ async def test_there_are_not_too_many_and_names_are_harmless(tmp_path):
             assert caught.value.code == "laptop"
 
 
+async def test_a_laptop_that_has_not_got_its_secret_yet_is_connecting_not_refusing(tmp_path):
+    async with ScriptedLaptop().listening(tmp_path) as scripted, registry(None) as laptops:
+        await laptops.pair("Dan's", [scripted.url], scripted.pem)
+        await until(lambda: laptops._cloning.laptops()[0].condition == "refused")
+        assert laptops.states[0].condition == "connecting"
+        laptops._wall = lambda: 2e9
+        assert laptops.states[0].condition == "refused"
+
+
 # --- trouble of the storage -----------------------------------------------------------------
 
 
@@ -289,7 +298,7 @@ async def test_whatever_the_host_or_the_person_does_reaches_the_laptops(tmp_path
                         ids[1], "Eve", clips=[clips[1].id], embeddings=[],
                         forms=[form("cloning")], actor="admin",
                     )  # fmt: skip
-            await until(lambda: scripted.deleted == [ids[1]])
+            await until(lambda: set(scripted.deleted) == {ids[1]})
             await until(lambda: not hub.laptops._debts and not hub.laptops.unsaved)
         assert await hub.storage.laptop_debts() == []
     finally:

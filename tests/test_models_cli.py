@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from babblefish import models_cli
 from babblefish.engine import models
 from babblefish.errors import WeightsError
 from babblefish.models_cli import models_app
+from babblefish.progress_bar import ProgressBar
 from tests import hub_server
 from tests.hub_server import FILES, HubServer
 
@@ -157,7 +157,7 @@ def test_the_command_fetches_although_the_program_is_offline(folder):
 
 def test_elsewhere_than_on_a_terminal_a_line_comes_every_few_seconds(capsys):
     now = [0.0]
-    bar = models_cli._Bar(clock=lambda: now[0])
+    bar = ProgressBar(clock=lambda: now[0])
     for second in range(12):
         now[0] = second
         bar("Downloading x", second * 10_000_000, 120_000_000)
@@ -169,7 +169,7 @@ def test_elsewhere_than_on_a_terminal_a_line_comes_every_few_seconds(capsys):
 
 def test_on_a_terminal_a_bar_shows_speed_and_time_left(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with models_cli._Bar() as bar:
+    with ProgressBar() as bar:
         for done in range(0, 101, 10):
             bar("Downloading x", done * 1_000_000, 100_000_000)
             bar._bar.refresh()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
+from babblefish.audio import rms
+from babblefish.engine import own_echo
 from babblefish.engine.identification import UNHEARD, UNKNOWN, Identity
-from babblefish.engine.own_echo import repeats
 from babblefish.engine.pitch import Pitch
 from babblefish.engine.spoken_language import weigh_languages
+from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import RoomError
 from babblefish.protocol import Caption, Configure, Roster, Voicing
+from bench.damage import across_the_room
+from bench.shared_phone import left_over
 from rooms.hub import Hub
 from rooms.room import Room
 from rooms.shared_phone import FIRST, SECOND, Two, voice_key
@@ -187,4 +192,64 @@ async def test_one_of_two_languages_is_heard_whatever_else_is_likely():
     ("No.", False), ("Wait, I meant tomorrow.", False), ("How are you today? I am fine.", False),
 ])  # fmt: skip
 async def test_what_a_phone_said_itself_is_told_from_what_somebody_says(text, says_no_more):
-    assert repeats(text, ["Good morning.", "Hello! How are you?"]) == says_no_more
+    assert own_echo.repeats(text, ["Good morning.", "Hello! How are you?"]) == says_no_more
+
+
+# --- the phone's own loudspeaker --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def voices(speech) -> tuple[np.ndarray, np.ndarray]:
+    """(what the loudspeaker plays, what somebody says), 4 s each and as loud."""
+    long = [clip.samples for clip in speech if clip.seconds >= 2]
+    found = [np.resize(samples, 4 * SPEECH_RATE) for samples in (long[0], long[-1])]
+    return tuple((each / rms(each) * 0.05).astype(np.float32) for each in found)
+
+
+def table_sounds(played: np.ndarray, talk: np.ndarray, level_db: float) -> np.ndarray:
+    """8 s: the loudspeaker from 1.3 s on, somebody from 3 s on."""
+    arrived = np.zeros(8 * SPEECH_RATE, np.float32)
+    arrived[SPEECH_RATE : SPEECH_RATE + len(played)] = played
+    arrived = across_the_room(arrived, 0.3, np.random.default_rng(3), 0.3)
+    microphone = arrived * 10 ** (level_db / 20)
+    microphone[3 * SPEECH_RATE : 3 * SPEECH_RATE + len(talk)] += talk
+    noise = np.random.default_rng(4).normal(size=len(microphone)) * 3e-4
+    return (microphone + noise).astype(np.float32)
+
+
+def cleaned(microphone: np.ndarray, played: np.ndarray, usual: float | None = None) -> np.ndarray:
+    [late] = own_echo.delays(microphone, [(played, 1.0)])
+    assert late == pytest.approx(0.3, abs=0.02)
+    aligned = np.zeros(len(microphone), np.float32)
+    first = round((1.0 + late) * SPEECH_RATE)
+    aligned[first : first + len(played)] = played
+    return own_echo.silenced(microphone, aligned, usual)
+
+
+@pytest.mark.parametrize("level_db", [0, -6, -12, -20])
+async def test_a_loudspeaker_alone_is_silenced_and_who_talks_over_it_is_not(voices, level_db):
+    played, talk = voices
+    alone = cleaned(table_sounds(played, talk * 0, level_db), played)
+    inside = slice(int(1.4 * SPEECH_RATE), int(5.2 * SPEECH_RATE))
+    assert rms(alone[inside]) < 0.001, "nothing of it is left"
+    both = cleaned(table_sounds(played, talk, level_db), played)
+    during = slice(3 * SPEECH_RATE, 7 * SPEECH_RATE)
+    kept = np.sum(both[during] * talk) / np.sum(talk**2)
+    assert kept > (0.7 if level_db == 0 else 0.9)
+    assert rms(both[int(1.4 * SPEECH_RATE) : int(2.6 * SPEECH_RATE)]) < 0.001
+
+
+async def test_what_a_canceller_leaves_of_it_is_too_faint_to_be_somebody(voices):
+    played, talk = voices
+    patchy = left_over(table_sounds(played, talk * 0, -20), np.random.default_rng(5))
+    usual = own_echo.loudness(talk)
+    assert rms(cleaned(patchy.astype(np.float32), played)) > 0.0005, "by the bands alone it stays"
+    assert rms(cleaned(patchy.astype(np.float32), played, usual)) < 0.0005
+    patchy[3 * SPEECH_RATE : 7 * SPEECH_RATE] += talk
+    both = cleaned(patchy.astype(np.float32), played, usual)[3 * SPEECH_RATE : 7 * SPEECH_RATE]
+    assert np.sum(both * talk) / np.sum(talk**2) > 0.9
+
+
+async def test_what_is_no_echo_is_left_as_it_is(voices):
+    played, talk = voices
+    assert own_echo.delays(talk, [(played, 0.0)]) is None

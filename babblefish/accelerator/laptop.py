@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -51,16 +52,43 @@ def run(settings: LaptopSettings, wish: Wish, terminal: Terminal | None = None) 
     terminal = terminal or Terminal()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     go_offline()
-    with _temporary_files(settings):
-        target = choose_server(PairingFile(settings.data_dir).load(), wish, terminal)
-        laptop = Laptop(settings, target, wish.code, terminal)
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(laptop.run())
-        if laptop.problem is not None:
-            raise laptop.problem
+    problem = None
+    # While libraries are being loaded, Ctrl-C comes as an exception.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _temporary_files(settings),
+        contextlib.ExitStack() as stack,
+    ):
+        laptop = _prepared(settings, wish, terminal, stack)
+        asyncio.run(laptop.run())
+        problem = laptop.problem
+    if problem is not None:
+        raise problem
     terminal.say("\nStopped.")
-    if not laptop.ended:  # a computation that cannot be interrupted shall not keep the terminal
-        os._exit(0)
+    leave(0)
+
+
+def leave(code: int) -> None:
+    """End the process at once: a computation that cannot be interrupted does not keep the
+    terminal. Whatever was to be closed is closed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _prepared(
+    settings: LaptopSettings, wish: Wish, terminal: Terminal, stack: contextlib.ExitStack
+) -> Laptop:
+    """With all that takes long before the event loop runs; what goes wrong quickly comes first."""
+    target = choose_server(PairingFile(settings.data_dir).load(), wish, terminal)
+    certificate = own_certificate(settings.data_dir)
+    listener = stack.enter_context(bind(settings.host, settings.port))
+    here = None
+    if settings.page:
+        here = stack.enter_context(bind(_LOOPBACK, settings.page_port, "--page-port"))
+    terminal.say("Starting…")
+    synthesiser = create_synthesiser(settings)
+    return Laptop(settings, target, wish.code, terminal, synthesiser, certificate, listener, here)
 
 
 @contextlib.contextmanager
@@ -102,64 +130,68 @@ class Laptop:
     target: Pairing | Trust
     code: str
     terminal: Terminal
+    synthesiser: Speaks
+    certificate: OwnCertificate
+    listener: socket.socket
+    here: socket.socket | None
+    """where the owner's page listens; None: there is no page"""
     problem: BabbleFishError | None = None
     """why it stopped by itself"""
-    ended: bool = False
-    """whether all that it began is over"""
     door: Door = field(default_factory=Door)
     dialling: DialOut | None = None
+    link: str = ""
+    """to the owner's page"""
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self) -> None:
-        """Raises SettingsError where it cannot begin."""
-        certificate = own_certificate(self.settings.data_dir)
-        with bind(self.settings.host, self.settings.port) as listener:
-            synthesiser = create_synthesiser(self.settings)
-            self.reception = Reception(synthesiser, self.settings.name, self.settings.most_requests)
-            self._synthesiser = synthesiser
-            self._heed_signals()
-            try:
-                await self._serve(listener, certificate)
-            finally:
-                await self._end()
-
-    async def _serve(self, listener: socket.socket, certificate: OwnCertificate) -> None:
+    def __post_init__(self) -> None:
+        self.reception = Reception(
+            self.synthesiser, self.settings.name, self.settings.most_requests
+        )
         endpoint = _server(
-            create_service(self.reception, self.door), ssl_certfile=certificate.certificate_file,
-            ssl_keyfile=certificate.key_file, limit_concurrency=100,
-        )  # fmt: skip
-        servers = [(endpoint, listener)]
-        link = ""
-        with contextlib.ExitStack() as stack:
-            if self.settings.page:
-                page, here, link = self._page()
-                servers.append((page, stack.enter_context(here)))
-            await self._synthesiser.start()
-            serving = [asyncio.create_task(s.serve(sockets=[at])) for s, at in servers]
-            helpers = [
-                asyncio.create_task(self._be_joined(listener, certificate), name="join"),
-                asyncio.create_task(self._load(), name="load"),
-                asyncio.create_task(self._tell(link), name="tell"),
-                asyncio.create_task(self._forget_in_silence(), name="forget"),
-            ]
-            stopping = asyncio.create_task(self._stop.wait())
-            try:
-                while not stopping.done():
-                    done, _ = await asyncio.wait(
-                        [stopping, *helpers, *serving], return_when=asyncio.FIRST_COMPLETED
-                    )
-                    self._look_at(done - {stopping})
-                    helpers = [task for task in helpers if task not in done]
-                    if done & {*serving}:
-                        break
-            finally:
-                for task in [stopping, *helpers]:
-                    task.cancel()
-                await asyncio.gather(stopping, *helpers, return_exceptions=True)
-                await self._forget()
-                for server, _ in servers:
-                    server.should_exit = True
-                await asyncio.gather(*serving, return_exceptions=True)
+            create_service(self.reception, self.door),
+            ssl_certfile=self.certificate.certificate_file,
+            ssl_keyfile=self.certificate.key_file,
+            limit_concurrency=100,
+        )
+        self._servers = [(endpoint, self.listener)]
+        if self.here is not None:
+            self._servers.append((self._page(self.here), self.here))
+
+    async def run(self) -> None:
+        """Until it is told to stop, or cannot go on: see ``problem``."""
+        self._heed_signals()
+        try:
+            await self.synthesiser.start()
+            await self._serve()
+        finally:
+            await self._end()
+
+    async def _serve(self) -> None:
+        serving = [asyncio.create_task(server.serve(sockets=[at])) for server, at in self._servers]
+        helpers = [
+            asyncio.create_task(self._be_joined(), name="join"),
+            asyncio.create_task(self._load(), name="load"),
+            asyncio.create_task(self._tell(), name="tell"),
+            asyncio.create_task(self._forget_in_silence(), name="forget"),
+        ]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            while not stopping.done():
+                done, _ = await asyncio.wait(
+                    [stopping, *helpers, *serving], return_when=asyncio.FIRST_COMPLETED
+                )
+                self._look_at(done - {stopping})
+                helpers = [task for task in helpers if task not in done]
+                if done & {*serving}:
+                    break
+        finally:
+            for task in [stopping, *helpers]:
+                task.cancel()
+            await asyncio.gather(stopping, *helpers, return_exceptions=True)
+            await self._forget()
+            for server, _ in self._servers:
+                server.should_exit = True
+            await asyncio.gather(*serving, return_exceptions=True)
 
     def _look_at(self, done: set[asyncio.Task]) -> None:
         """What has ended by itself: in peace, or with the reason to stop."""
@@ -171,32 +203,33 @@ class Laptop:
             elif error is not None:
                 raise error
 
-    def _page(self) -> tuple[uvicorn.Server, socket.socket, str]:
-        """The owner's page, where it listens, and the link to it."""
+    def _page(self, here: socket.socket) -> uvicorn.Server:
         from babblefish.accelerator import page  # gradio is slow to import
         from babblefish.accelerator.page_wall import PageWall
 
         key = secrets.token_urlsafe(16)
-        here = bind(_LOOPBACK, self.settings.page_port, "--page-port")
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         page.mount(app, page.build(self.reception, self._connection))
         app.add_middleware(PageWall, key=key, evaluates=page.GRADIO_6)
-        link = f"http://{_LOOPBACK}:{here.getsockname()[1]}/?key={key}"
-        return _server(app), here, link
+        self.link = f"http://{_LOOPBACK}:{here.getsockname()[1]}/?key={key}"
+        return _server(app)
 
     # --- what goes on meanwhile ---------------------------------------------------------------
 
     async def _load(self) -> None:
         self.terminal.say("Loading the weights…")
-        await self._synthesiser.ready()
+        await self.synthesiser.ready()
+        connection = self._connection()
+        if not connection.good:
+            self.terminal.say(f"The weights are loaded. {connection.sentence}")
 
-    async def _be_joined(self, listener: socket.socket, certificate: OwnCertificate) -> None:
+    async def _be_joined(self) -> None:
         """Pair if need be, then keep in touch with the server."""
         reachable = True
         if isinstance(self.target, Trust):
             introduction = Introduction(
-                name=self.settings.name, urls=urls(self.settings.host, listener),
-                certificate=certificate.pem, health=self.reception.health(),
+                name=self.settings.name, urls=urls(self.settings.host, self.listener),
+                certificate=self.certificate.pem, health=self.reception.health(),
             )  # fmt: skip
             pairing, reachable = await join(self.target, self.code, introduction, self.terminal)
             PairingFile(self.settings.data_dir).save(pairing)
@@ -232,16 +265,16 @@ class Laptop:
         if state == "refused":
             self._forgetting = asyncio.create_task(self._forget(), name="forget all voices")
 
-    async def _tell(self, link: str) -> None:
+    async def _tell(self) -> None:
         """Say once that all is well, and again after it was not."""
-        if link:
-            self.terminal.say(f"Page for you: {link}")
+        if self.link:
+            self.terminal.say(f"Page for you: {self.link}")
         was = None
         while True:
             connection, health = self._connection(), self.reception.health()
             now = connection.good and health.ready
             if now and not was:
-                self.terminal.ready(health, connection.server, link)
+                self.terminal.ready(health, connection.server, self.link)
             elif was and not now:
                 self.terminal.say(connection.sentence if health.ready else health.message)
             was = now
@@ -261,8 +294,7 @@ class Laptop:
     async def _end(self) -> None:
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await self._synthesiser.close()
-            self.ended = True
+                await self.synthesiser.close()
         except TimeoutError:
             log.info("The synthesiser is still at work")
 

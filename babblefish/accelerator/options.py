@@ -5,6 +5,7 @@ Declarations only. Defaults are ``settings.py``'s; an option that was not given 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,12 @@ Forget = Annotated[
 Fetch = Annotated[
     str | None,
     typer.Option(metavar="KEYS", help="Fetch voice weights for these languages, such as base,de."),
+]
+Source = Annotated[
+    Path | None, typer.Option("--from", help="For --fetch: a folder with copies made by hand.")
+]
+Weights = Annotated[
+    bool, typer.Option("--weights", help="List voice weights: languages, sizes, licences.")
 ]
 Name = Annotated[str | None, typer.Option(help="How the host page lists this laptop.")]
 Host = Annotated[str | None, typer.Option(help="Address at which the room server may call.")]

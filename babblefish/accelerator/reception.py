@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from babblefish.accelerator.metrics import Metrics
 from babblefish.accelerator.synthesiser import Speaks
@@ -109,7 +109,7 @@ class Reception:
             self._open += 1
             self.last.appendleft(entry)
             try:
-                speaking = cast(AsyncGenerator[ClauseSpoken], self._synthesiser.speak(request))
+                speaking = self._synthesiser.speak(request)
                 async with contextlib.aclosing(speaking) as clauses:
                     async for clause in clauses:
                         self._note(entry, clause, time.monotonic() - began)

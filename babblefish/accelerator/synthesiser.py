@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from babblefish.accelerator_protocol import (
@@ -37,6 +37,6 @@ class Speaks(Protocol):
 
     async def delete_voice(self, speaker_id: str) -> VoiceDeleted: ...
 
-    def speak(self, request: Synthesize) -> AsyncIterator[ClauseSpoken]:
+    def speak(self, request: Synthesize) -> AsyncGenerator[ClauseSpoken]:
         """Clause by clause; closing it cancels. Raises SynthesisError, code as in ``Failed``."""
         ...

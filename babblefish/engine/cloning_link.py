@@ -15,14 +15,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import httpx
 import structlog
 from pydantic import ValidationError
 
 from babblefish import accelerator_protocol as wire
-from babblefish.engine import clauses, cloning_http
+from babblefish.engine import clauses
 from babblefish.engine.circuit_breaker import CircuitBreaker
 from babblefish.engine.cloning_checks import checked_clause
+from babblefish.engine.cloning_health import LaptopHealth
 from babblefish.engine.cloning_laptop import Laptop
 from babblefish.engine.cloning_messages import (
     ClonedClause,
@@ -33,17 +33,11 @@ from babblefish.engine.cloning_messages import (
     LaptopState,
 )
 from babblefish.engine.cloning_pace import Pace
-from babblefish.engine.cloning_probe import first_to_answer
-from babblefish.engine.cloning_transport import Transport, unreachable
 from babblefish.engine.cloning_voices import LaptopVoices, Offload
 from babblefish.errors import CloningError
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 3.0
-_FRESH_S = 2 * POLL_S + 4.0
-"""a laptop that last answered longer ago is not asked"""
-_SOONEST_POLL_S = 0.2
 _OWN_SHARE = 0.2
 """of a request's time was its own, at least, however much the laptop seemed to have to do"""
 _SERVICE_SHARE = 0.5
@@ -84,17 +78,9 @@ class LaptopLink:
     ) -> None:
         self.laptop, self._wanted, self._offload = laptop, wanted, offload
         self.breaker, self.pace = CircuitBreaker(), Pace()
-        self.voices = LaptopVoices(self._reach, offload)
-        self.health: wire.Health | None = None
-        self._languages: frozenset[str] = frozenset()
-        self._answered_at = 0.0
-        self._trouble: CloningError | None = None
-        """why it did not answer the last time"""
-        self._http: httpx.AsyncClient | None = None
-        self._https: tuple[Transport, ...] = ()
-        self._transport: Transport | None = None
-        self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.health = LaptopHealth(laptop, self._answered, self._silent)
+        self.voices = LaptopVoices(self.health.reach, offload)
+        self._watch: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._unsettled = False
         self._running: dict[str, Asked] = {}
@@ -106,46 +92,28 @@ class LaptopLink:
     # --- life -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        urls = [url for url in self.laptop.urls if url.startswith("https://")]
-        if urls and self.laptop.certificate:
-            try:
-                self._http = cloning_http.client(self.laptop.secret, self.laptop.certificate)
-            except CloningError as error:
-                self._trouble = error
-            else:
-                self._https = tuple(cloning_http.HttpTransport(self._http, url) for url in urls)
-        self.laptop.on_change(self._wake.set)
-        self._tasks.append(asyncio.create_task(self._poll(), name="laptop's health"))
+        self._watch = asyncio.create_task(self.health.run(), name="laptop's health")
 
     async def close(self, clear: bool) -> None:
         """clear: have its voices deleted first, as far as it can be reached."""
         self.laptop.on_change(None)
-        for task in self._tasks:
-            task.cancel()
-        if self._settling is not None:
-            self._settling.cancel()
+        for task in (self._watch, self._settling):
+            if task is not None:
+                task.cancel()
         if clear:
             await self.voices.clear()
         self.voices.close()
-        if self._http is not None:
-            await self._http.aclose()
+        await self.health.close()
 
     # --- what is known without asking -------------------------------------------------------------
 
     def speaks(self, language: str) -> bool:
         """Whether it would be asked now."""
-        return self._is_ready and language.partition("-")[0].lower() in self._languages
+        return self._is_ready and self.health.speaks(language)
 
     @property
     def _is_ready(self) -> bool:
-        health = self.health
-        return (
-            health is not None
-            and health.ready
-            and self._transport is not None
-            and time.monotonic() - self._answered_at < _FRESH_S
-            and self.breaker.allows
-        )
+        return self.health.is_ready and self.breaker.allows
 
     @property
     def is_idle(self) -> bool:
@@ -158,111 +126,80 @@ class LaptopLink:
     def expected(self, seconds: float, reference: CloneReference | None = None) -> float:
         """Seconds until a first clause of ``seconds`` of speech would be there."""
         upload = self.voices.cost(reference) if reference else 0.0
-        return self._wait() + upload + self.pace.usual(seconds, self.health)
+        return self._wait() + upload + self.pace.usual(seconds, self.health.last)
 
     def measured(self, seconds: float, reference: CloneReference) -> float:
         """The same going by those requests that were answered."""
         upload = self.voices.cost(reference)
-        return self._wait() + upload + self.pace.measured(seconds, self.health)
+        return self._wait() + upload + self.pace.measured(seconds, self.health.last)
 
     def late_after(self, seconds: float, reference: CloneReference) -> float:
         """Seconds after which a first clause asked for now would be unusually late."""
         upload = 2 * self.voices.cost(reference)
-        return self._wait() + upload + self.pace.late_after(seconds, self.health)
+        return self._wait() + upload + self.pace.late_after(seconds, self.health.last)
 
     def _wait(self) -> float:
         """Until it would begin with a new request."""
-        if self.health is None:
+        health, at = self.health.last, self.health.answered_at
+        if health is None:
             return 0.0
-        since = time.monotonic() - self._answered_at
-        newer = sum(asked.begun > self._answered_at for asked in self._running.values())
-        return max(0.0, self.health.expected_wait_s - since) + newer * self._service_s
+        newer = sum(asked.begun > at for asked in self._running.values())
+        busy = health.expected_wait_s - (time.monotonic() - at)
+        return max(0.0, busy) + newer * self._service_s
 
     def state(self) -> LaptopState:
+        health, trouble, transport = self.health.last, self.health.trouble, self.health.transport
         condition = self._condition
         message = _MESSAGES[condition]
-        if condition == "preparing" and self.health and self.health.message:
-            message = self.health.message
-        elif self._trouble is not None and self._trouble.code in ("bad_certificate", "version"):
-            message = self._trouble.message
+        if condition == "preparing" and health and health.message:
+            message = health.message
+        elif trouble is not None and trouble.code in ("bad_certificate", "version"):
+            message = trouble.message
         figures = replace(
             self._figures, waiting=len(self._running), first_clause_s=self.pace.first_clause_s,
             transfer_s=self.pace.transfer_s, upload_s=self.voices.upload_s,
         )  # fmt: skip
-        age = time.monotonic() - self._answered_at if self.health else None
         return LaptopState(
             self.laptop.id, self.laptop.name, condition, message, self._is_ready,
-            self._transport.kind if self._transport else "", self.health, age, figures,
+            transport.kind if transport and not trouble else "", health,
+            time.monotonic() - self.health.answered_at if health else None, figures,
             len(self.voices.owed),
         )  # fmt: skip
 
     @property
     def _condition(self) -> LaptopCondition:
-        if self._trouble is not None:
-            return "refused" if self._trouble.code == "refused" else "away"
-        if self.health is None:
+        if self.health.trouble is not None:
+            return "refused" if self.health.trouble.code == "refused" else "away"
+        if self.health.last is None:
             return "connecting"
         if self.breaker.state == "open":
             return "resting"
-        return "ready" if self.health.ready else "preparing"
+        return "ready" if self.health.last.ready else "preparing"
 
-    # --- asking how it is -------------------------------------------------------------------------
-
-    async def _poll(self) -> None:
-        while True:
-            self._wake.clear()
-            await self._probe()
-            await asyncio.sleep(_SOONEST_POLL_S)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S - _SOONEST_POLL_S):
-                    await self._wake.wait()
-
-    async def _probe(self) -> None:
-        socket = self.laptop.socket
-        ways: tuple[Transport, ...] = (*([socket] if socket else []), *self._https)
-        try:
-            self._transport, health = await first_to_answer(ways, self._transport)
-        except CloningError as error:
-            self._lost(error)
-        else:
-            self._answered(health)
-
-    def _lost(self, error: CloningError) -> None:
-        if self._trouble is None or self._trouble.code != error.code:
-            log.warning("a laptop does not answer", laptop=self.laptop.id, code=error.code)
-        if self._trouble is None or self._trouble.code != "bad_certificate":
-            self._trouble = error
-        self.breaker.failed(gone=error.code != "late")
-        if error.code != "late":
-            self.voices.lost()
+    # --- what becomes known -----------------------------------------------------------------------
 
     def _answered(self, health: wire.Health) -> None:
-        if self._trouble is not None:
-            log.info("a laptop answers again", laptop=self.laptop.id)
-        self._trouble = None
-        self.health, self._answered_at = health, time.monotonic()
-        self._languages = frozenset(code.partition("-")[0].lower() for code in health.languages)
         if health.voices == 0:  # it was started anew
             self.voices.lost()
         self.breaker.answered()
         if health.ready:
             self.settle()
 
+    def _silent(self, error: CloningError) -> None:
+        self.breaker.failed(gone=error.code != "late")
+        if error.code != "late":
+            self.voices.lost()
+
     def settle(self) -> None:
         """Delete the voices whose deletion is owed, hand over those wanted, in the background."""
         self._unsettled = True
-        if self._transport is not None and (self._settling is None or self._settling.done()):
+        if self.health.transport is not None and (self._settling is None or self._settling.done()):
             self._settling = asyncio.create_task(self._settle(), name="voices at a laptop")
 
     async def _settle(self) -> None:
         while self._unsettled:
             self._unsettled = False
-            await self.voices.settle(self._wanted())
-
-    def _reach(self) -> Transport:
-        if self._transport is None:
-            raise unreachable()
-        return self._transport
+            await self.voices.settle(self._wanted)
 
     # --- asking it to speak -----------------------------------------------------------------------
 
@@ -314,7 +251,7 @@ class LaptopLink:
         if waited is not None:
             self.pace.doubt(seconds, waited)
         self.breaker.failed()
-        self._wake.set()
+        self.health.ask_soon()
 
     async def _with_voice(
         self, asked: Asked, request: CloneRequest, patience: float
@@ -340,7 +277,7 @@ class LaptopLink:
     ) -> AsyncGenerator[ClonedClause, None]:
         begun = time.monotonic()
         number = 0
-        async with aclosing(self._reach().synthesize(message)) as answers:
+        async with aclosing(self.health.reach().synthesize(message)) as answers:
             async for answer in answers:
                 if number == len(texts):
                     return
@@ -372,7 +309,7 @@ class LaptopLink:
         if error.code == "unreachable":
             self.voices.lost()
         if error.code in _ASK_HOW_IT_IS:
-            self._wake.set()
+            self.health.ask_soon()
 
 
 def _message(made: str, request: CloneRequest, patience: float) -> wire.Synthesize:

@@ -27,6 +27,9 @@ _AGAIN_S = 0.1
 _AHEAD = 2
 """clauses kept for a listener; then the laptop is slowed down"""
 
+_NO_OTHER_CAN = ("forgotten", "bad_request", "bad_reference")
+"""codes of failures that another laptop must not, or could not, make good"""
+
 Choice = Callable[[CloneRequest, Sequence[LaptopLink], bool], "LaptopLink | None"]
 """(request, laptops already asked, only one that has nothing else to do) → whom to ask"""
 
@@ -143,6 +146,9 @@ class Race:
                     return attempt
             for attempt in done:
                 attempt.over = True
+                error = attempt.first.exception()
+                if error is not None and getattr(error, "code", "") in _NO_OTHER_CAN:
+                    raise error
             if time.monotonic() >= self._until:
                 self._settle(None)
                 raise _late()

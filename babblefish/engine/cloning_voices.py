@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
@@ -43,6 +44,8 @@ class LaptopVoices:
         self._unfit: set[str] = set()
         """digests that the laptop will not take"""
         self._owed: set[str] = set()
+        self._void: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
+        """uploads of voices that have been deleted since"""
         self._deleting = asyncio.Lock()
         self.upload_s: float | None = None
 
@@ -85,29 +88,36 @@ class LaptopVoices:
         """Owe its deletion; ``settle`` pays."""
         self._owed.add(speaker)
         self._stored.pop(speaker, None)
+        _, running = self._uploads.get(speaker, ("", None))
+        if running is not None:
+            self._void.add(running)
 
-    async def settle(self, wanted: Iterable[CloneReference]) -> None:
-        """Delete what is owed, then hand over what is wanted. What fails waits for the next time,
-        and is logged."""
+    async def settle(self, wanted: Callable[[], Iterable[CloneReference]]) -> None:
+        """Delete what is owed, then hand over what is wanted, as long as it is. What fails waits
+        for the next time, and is logged."""
         for speaker in tuple(self._owed):
             try:
                 await self._delete(speaker)
             except CloningError as error:
                 log.warning("a laptop has yet to delete a voice", code=error.code)
                 return
-        for reference in tuple(wanted):
-            if self.has(reference) or reference.digest in self._unfit:
-                continue
+        while (reference := self._next(wanted())) is not None:
             try:
                 await self.ensure(reference)
             except CloningError as error:
                 log.warning("a laptop did not take a voice", code=error.code)
                 return
 
+    def _next(self, wanted: Iterable[CloneReference]) -> CloneReference | None:
+        for reference in wanted:
+            if not self.has(reference) and reference.digest not in self._unfit:
+                return reference
+        return None
+
     async def clear(self) -> None:
         """Delete everything, as far as the laptop can be reached."""
-        self._owed |= set(self._stored) | set(self._uploads)
-        await self.settle(())
+        self.owe({*self._stored, *self._uploads})
+        await self.settle(tuple)
 
     def close(self) -> None:
         for _, task in self._uploads.values():
@@ -124,6 +134,8 @@ class LaptopVoices:
         if reference.speaker in self._owed:
             await self._delete(reference.speaker, own=True)
         message = await self._offload(_encoded, reference)
+        if asyncio.current_task() in self._void:
+            raise CloningError("forgotten", "This voice has been deleted.")
         begun = time.monotonic()
         stored = await _within(_UPLOAD_S, self._reach().put_voice(reference.speaker, message))
         if (stored.speaker_id, stored.digest) != (reference.speaker, reference.digest):

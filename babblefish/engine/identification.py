@@ -132,7 +132,7 @@ class Identifier:
     def know(self, enrolled: Iterable[Enrolled], owner: str | None = None) -> None:
         """From now on these people are enrolled, no others. A voice heard here that turns out to
         be one of them is no longer a voice of its own; nothing is kept of who is left out."""
-        people = {e.id: _combined(e.samples, self._average) for e in enrolled if e.samples}
+        people = {e.id: combined(e.samples, self._average) for e in enrolled if e.samples}
         owner = owner if owner in people else None
         if self._owner is not None and owner is None:  # the next voice is the owner's again
             self._voices = VoiceClusters(self._calibration.here, OWNER)
@@ -162,7 +162,7 @@ class Identifier:
 
         voiceprint: from ``SpeakerEncoder.embed``; None where the speech was too short for one.
         """
-        seen = None if voiceprint is None else _unit(voiceprint - self._average)
+        seen = None if voiceprint is None else unit(voiceprint - self._average)
         llrs = {} if seen is None else self._llrs(seen, seconds)
         logs, total, answer = self._weighed(llrs)
         if answer.person is not None:
@@ -182,7 +182,7 @@ class Identifier:
         """What ``identify`` would answer now, if that is somebody enrolled. Changes nothing."""
         llrs: dict[_Key, float] = {}
         if voiceprint is not None:
-            llrs = self._llrs(_unit(voiceprint - self._average), seconds)
+            llrs = self._llrs(unit(voiceprint - self._average), seconds)
         answer = self._weighed(llrs)[2]
         return answer if answer.person is not None else None
 
@@ -273,20 +273,20 @@ _UNMEASURED_SLOPE = 15.0
 """LLR by cosine similarity: cautious, below what was measured with GE2E"""
 
 
-def _combined(samples: Iterable[Sample], average: np.ndarray) -> _Person:
+def combined(samples: Iterable[Sample], average: np.ndarray) -> _Person:
     """One voiceprint of several recordings: each counts by its length, its quality, and how far the
     others agree with it."""
     samples = list(samples)
-    prints = np.stack([_unit(np.asarray(sample.voiceprint, np.float32)) for sample in samples])
+    prints = np.stack([unit(np.asarray(sample.voiceprint, np.float32)) for sample in samples])
     weights = np.array([max(1e-3, s.seconds * min(1.0, max(0.0, s.quality))) for s in samples])
     if len(samples) > 2:
         agreement = [
-            float(prints[n] @ _unit(np.delete(prints, n, 0).T @ np.delete(weights, n)))
+            float(prints[n] @ unit(np.delete(prints, n, 0).T @ np.delete(weights, n)))
             for n in range(len(samples))
         ]
         weights = weights * np.clip(np.array(agreement) / max(*agreement, 1e-3), 0.0, 1.0) ** 4
-    return _Person(_unit(_unit(prints.T @ weights) - average), float(weights.sum()))
+    return _Person(unit(unit(prints.T @ weights) - average), float(weights.sum()))
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
+def unit(vector: np.ndarray) -> np.ndarray:
     return (vector / (np.linalg.norm(vector) + 1e-9)).astype(np.float32)

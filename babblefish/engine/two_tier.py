@@ -41,6 +41,8 @@ _REPLACE_WITHIN_S = 10.0
 _INSTEAD_S = 10.0
 """how long the own voice is waited for where no other can"""
 _LOOK_S = 0.25
+_WHO_S = 10.0
+"""how long it may take until it is known who spoke"""
 _HURRY_S = 2.5
 """by which somebody is behind for whom it is said faster"""
 
@@ -221,8 +223,10 @@ class TwoTier:
         number = 0
         with self._speaking.promise(parts[:1]):
             self._begin_neutral(0)
-            speaker = await self._own.speaker()
+            speaker = await self._own.speaker() if self._own.trust.anybody else None
             stream = self._worth_waiting(speaker, parts) if speaker else None
+            if stream is None:
+                self._own.trust.start(self._find_out(parts))
             while stream and number < len(parts):
                 speech = await self._in_time(stream, number)
                 if speech is None:
@@ -241,15 +245,25 @@ class TwoTier:
                 yield self._speaking.given(speech)
 
     def _worth_waiting(self, speaker: str, parts: Sequence[Clause]) -> CloneStream | None:
-        """The own voice; None where it would be late or nobody knows. Then find out."""
+        """The own voice; None where it would be late, or nobody knows."""
         trust, own = self._own.trust, self._own
         self._patience = self._patience_for(parts) if trust.proven(speaker) else 0.0
-        if self._patience > 0:
-            unsure = 0.0 if own.audible.is_set() else _UNSURE_S
-            return self._stream(parts, self._patience + unsure)
-        texts, language = [clause.text for clause in parts], self._speaking.language
-        trust.try_out(speaker, lambda wait: CloneStream(self._engine, own, language, texts, wait))
-        return None
+        if self._patience <= 0:
+            return None
+        unsure = 0.0 if own.audible.is_set() else _UNSURE_S
+        return self._stream(parts, self._patience + unsure)
+
+    async def _find_out(self, parts: Sequence[Clause]) -> None:
+        """Whether the own voice can be waited for the next time."""
+        own, language = self._own, self._speaking.language
+        texts = [clause.text for clause in parts]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WHO_S):
+                speaker = await own.speaker()
+            if speaker is not None:
+                own.trust.try_out(
+                    speaker, lambda wait: CloneStream(self._engine, own, language, texts, wait)
+                )
 
     def _patience_for(self, parts: Sequence[Clause]) -> float:
         language = self._speaking.language

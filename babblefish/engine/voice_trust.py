@@ -43,6 +43,11 @@ class VoiceTrust:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    @property
+    def anybody(self) -> bool:
+        """Whether any voice has come through."""
+        return bool(self._proven)
+
     def proven(self, speaker: str) -> bool:
         return speaker in self._proven
 

@@ -35,6 +35,7 @@ from babblefish.ui.media import AudioReader, TimelineWriter
 from babblefish.ui.subtitles import Line, write
 from rooms.audience import Saying
 from rooms.collection import Spoken
+from rooms.own_words import Cleaned
 from rooms.people import People
 from rooms.session import Session
 
@@ -118,8 +119,8 @@ class FileAudience:
     def begin(self, utterance: Utterance, waited: float) -> None:
         self._open[utterance.id] = _Open(utterance)
 
-    async def own_words(self, utterance: Utterance) -> tuple[str, ...]:
-        return ()  # a file has no loudspeaker
+    async def without_own_words(self, utterance: Utterance) -> Cleaned:
+        return Cleaned(utterance)  # a file has no loudspeaker
 
     def publish(self, utterance: Utterance, message: EngineMessage, identity: Identity) -> None:
         entry = self._open[utterance.id]

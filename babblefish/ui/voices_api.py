@@ -317,7 +317,8 @@ async def voice_state(hub: Hub, member: Member) -> VoiceAnswer:
     chosen = dict(voice_choice.by_language(member.chosen_voice))
     neutral = voice_choice.is_neutral(member.chosen_voice)
     going_on = hub.enrolments.of(member.id)
-    hearing = {m.hears for m in member.room.members.values() if m is not member}
+    listeners = [m for m in member.room.members.values() if m is not member or m.pair]
+    hearing = {ear.hears for m in listeners for ear in m.ears}
     return VoiceAnswer(
         keeps=hub.storage is not None,
         enrolled=known is not None,

@@ -61,8 +61,9 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
         rest = ", ".join(f"<code>{esc(base)}</code>" for base in bases[1:])
         others = f'<p class="bf-muted">If the laptop cannot find that address, try {rest}.</p>'
     seen = (
-        '<p class="bf-muted">By hand you may leave out --trust: the laptop then shows the '
-        "fingerprint of the server that it found, to be compared with the one above.</p>"
+        '<p class="bf-muted">By hand you may leave out <code>--trust</code>: the laptop then '
+        "shows the fingerprint of the server that it found, to be compared with the one "
+        "above.</p>"
         if fingerprint
         else ""
     )
@@ -85,7 +86,7 @@ def _plain(base: str) -> str:
         return ""
     return (
         '<p class="bf-fault">This server runs without https: laptops refuse it, unless they run '
-        "on this very machine. Start it without --http.</p>"
+        "on this very machine. Start it without <code>--http</code>.</p>"
     )
 
 

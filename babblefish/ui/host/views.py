@@ -15,6 +15,7 @@ from babblefish.languages import english_name
 from babblefish.ui.host.links import Links, qr_data_uri
 
 if TYPE_CHECKING:
+    from rooms.admission import Place
     from rooms.member import Member
     from rooms.room import Room
 
@@ -139,7 +140,7 @@ def door(room: Room) -> str:
     everybody = button("Admit all", "admit_all", room) if len(waiting) > 1 else ""
     items = "".join(
         f'<li><div class="bf-who"><span class="bf-name" dir="auto">{esc(place.name)}</span>'
-        f'<span class="bf-muted">{esc(_languages(place.speaks, place.hears))}</span></div>'
+        f'<span class="bf-muted">{esc(_languages(room, place))}</span></div>'
         + button("Admit", "admit", room, member=place.id, kind="bf-primary",
                  aria=f"Admit {place.name}")
         + button("Refuse", "refuse", room, member=place.id, kind="bf-quiet",
@@ -195,14 +196,17 @@ def _person(room: Room, member: Member) -> str:
         f'<span class="bf-dot" data-color="{int(member.color) % 12}"></span>'
         f'<div class="bf-who"><span class="bf-name" dir="auto">{esc(member.name)}</span>'
         f"{presenter}{away}"
-        f'<span class="bf-muted">{esc(_languages(member.speaks, member.hears))}</span>{floor}</div>'
+        f'<span class="bf-muted">{esc(_languages(room, member))}</span>{floor}</div>'
         f"{microphone}{remove}</li>"
     )
 
 
-def _languages(speaks: str | None, hears: str) -> str:
-    spoken = english_name(speaks) if speaks and speaks != "auto" else "any language"
-    return f"speaks {spoken} · hears {english_name(hears)}"
+def _languages(room: Room, who: Member | Place) -> str:
+    if who.also and room.settings.two_on_a_phone:
+        return f"two people: {english_name(who.hears)} and {english_name(who.also)}"
+    known = who.speaks and who.speaks != "auto"
+    spoken = english_name(who.speaks or "") if known else "any language"
+    return f"speaks {spoken} · hears {english_name(who.hears)}"
 
 
 def summary_tiles(tiles: Iterable[tuple[str, str]]) -> str:

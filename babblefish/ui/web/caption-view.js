@@ -4,6 +4,12 @@ import { Captions } from "./captions.js";
 import { $, icon, make, show } from "./dom.js";
 import { t } from "./strings.js";
 
+function write(element, { text = "", language = "", direction = "ltr" } = {}) {
+  element.textContent = text;
+  element.lang = language;
+  element.dir = direction;
+}
+
 const nameOf = ({ name, known }) => (known === false ? t("caption.unknown", { name }) : name);
 
 /** In which kind of voice it is heard; the heading of several captions says it once. */
@@ -36,6 +42,14 @@ export class CaptionView {
     return this.store.lastSeq;
   }
 
+  /** Two people read here, in these two languages, the first one's above; null: one person. */
+  sharedBy(pair) {
+    if (String(pair) === String(this.store.pair)) return;
+    this.store.pair = pair;
+    for (const [entry, row] of this.rows) this.fill(entry, row);
+    this.changed();
+  }
+
   // --- events ---
 
   caption(event) {
@@ -53,7 +67,7 @@ export class CaptionView {
     }
     if (entry.final) {
       if (!this.following) this.unread += 1;
-      this.announce(entry);
+      this.announce(event);
     }
     this.changed();
   }
@@ -91,6 +105,7 @@ export class CaptionView {
       time: make("time"),
       text: make("p", { class: "text" }),
       marks: make("span", { class: "marks" }),
+      second: make("p", { class: "second" }),
       original: make("p", { class: "original" }),
       button: make("button", { type: "button", class: "translate" }, icon("translate")),
     };
@@ -109,13 +124,19 @@ export class CaptionView {
   fill(entry, row) {
     row.item.className = `caption c${entry.color % 12}`;
     row.item.classList.toggle("partial", !entry.final);
-    row.item.classList.toggle("mine", this.isMe(entry.member));
+    const [first, second] = this.linesOf(entry);
+    row.item.classList.toggle("mine", this.isMe(entry.member) && !this.store.pair);
     row.item.classList.toggle("unknown", entry.known === false);
     row.name.textContent = nameOf(entry);
-    row.text.textContent = entry.text;
-    row.text.lang = entry.language;
-    row.text.dir = entry.direction;
-    const translated = entry.final && entry.translated && Boolean(entry.original_text);
+    write(row.text, first);
+    if (second) {
+      write(row.second, second);
+      row.text.after(row.second);
+    } else {
+      row.second.remove();
+    }
+    const both = this.store.pair?.includes(entry.original_language || entry.language);
+    const translated = entry.final && entry.translated && Boolean(entry.original_text) && !both;
     row.item.classList.toggle("translated", translated);
     row.original.textContent = translated ? entry.original_text : "";
     if (translated) {
@@ -129,6 +150,13 @@ export class CaptionView {
     }
     this.mark(entry);
     this.openOriginal(row, row.item.classList.contains("open"));
+  }
+
+  /** What is read of an entry: one line, or one for each of two people. */
+  linesOf(entry) {
+    if (!this.store.pair) return [entry];
+    const lines = this.store.pair.map((code) => entry.lines[code]).filter(Boolean);
+    return lines.length > 0 ? lines : [entry];
   }
 
   /** Badges and highlight, which may change after the caption is final. */
@@ -248,7 +276,7 @@ export class CaptionView {
   }
 
   announce(entry) {
-    if (!this.reading || this.isMe(entry.member)) return;
+    if (!this.reading || (this.isMe(entry.member) && !this.store.pair)) return;
     const log = $("log");
     const words = make("span", { text: entry.text, lang: entry.language, dir: entry.direction });
     log.append(make("p", {}, make("bdi", { text: nameOf(entry) }), ": ", words));

@@ -10,19 +10,35 @@ export class Captions {
     this.byUtterance = new Map();
     this.voicings = new Map(); // states that came before their caption
     this.trimmedSeq = 0;
+    this.pair = null; // the languages of two people who read here
   }
 
   /** Takes one caption event; returns its entry, or null when it brings nothing new. */
   take(event) {
     const known = this.byUtterance.get(event.utterance);
-    if (known?.final || (event.final && event.seq <= this.trimmedSeq)) return null;
-    const entry = known ?? { voicing: "", own_voice: false, ...this.voicings.get(event.utterance) };
+    if (event.final && event.seq <= this.trimmedSeq) return null;
+    if (known?.final) return this.pair && event.final ? this.second(known, event) : null;
+    const entry = known ?? {
+      voicing: "", own_voice: false, lines: {}, ...this.voicings.get(event.utterance),
+    };
     const heardInOwnVoice = entry.own_voice;
     Object.assign(entry, event);
     entry.own_voice = Boolean(event.own_voice) || heardInOwnVoice;
+    entry.lines[event.language] = event;
     this.byUtterance.set(event.utterance, entry);
     if (event.final) this.lastSeq = Math.max(this.lastSeq, event.seq);
     if (!known || event.final) this.place(entry);
+    return entry;
+  }
+
+  /** The same words in the other language of two people who read here. */
+  second(entry, event) {
+    const before = entry.lines[event.language];
+    if (before?.final) return null;
+    entry.lines[event.language] = event;
+    entry.synthetic ||= event.synthetic;
+    if (event.translated && event.quality === "basic") Object.assign(entry, { translated: true, quality: "basic" });
+    this.lastSeq = Math.max(this.lastSeq, event.seq);
     return entry;
   }
 

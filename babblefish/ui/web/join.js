@@ -6,6 +6,7 @@ import {
   AUTO, fillHears, fillSpeaks, find, hearingNotes, ownName, preferred, showNotes, speakingNotes, spoken,
 } from "./languages.js";
 import { Meter, Mic, MicError, platform } from "./mic.js";
+import { NOBODY, fillAlso, label } from "./pair.js";
 import { t } from "./strings.js";
 import { keptWords } from "./transcript.js";
 
@@ -31,6 +32,7 @@ export class JoinForm {
     this.meter.heard = (level) => level > HEARD_LEVEL && this.heard();
     $("join-form").addEventListener("submit", (event) => this.send(event));
     $("hears").addEventListener("change", () => this.languageChanged());
+    $("also").addEventListener("change", () => this.notes());
     $("speaks").addEventListener("change", () => this.notes());
     $("name").addEventListener("input", () => this.nameError(""));
     $("listen-only").addEventListener("change", () => this.listenOnly($("listen-only").checked));
@@ -51,6 +53,8 @@ export class JoinForm {
     $("join-kept").textContent = keptWords({ kept: info.kept, days: info.kept_days });
     $("name").value = suggested.name ?? remembered.get("babblefish.name") ?? "";
     fillHears($("hears"), info, hears);
+    const also = suggested.also ?? remembered.get("babblefish.also") ?? undefined;
+    fillAlso($("also"), info, also, $("hears").value);
     fillSpeaks($("speaks"), info, speaks, $("hears").value);
     $("speaks-more").open = $("speaks").value !== "same";
     if (info.detect_language) $("speaks").value = AUTO;
@@ -71,6 +75,7 @@ export class JoinForm {
   languageChanged() {
     this.wish = null;
     const speaks = $("speaks").value;
+    fillAlso($("also"), this.info, $("also").value, $("hears").value);
     fillSpeaks($("speaks"), this.info, speaks, $("hears").value);
     if ($("speaks").value !== "same") $("speaks-more").open = true;
     this.notes();
@@ -78,7 +83,9 @@ export class JoinForm {
 
   notes() {
     const hears = $("hears").value;
-    const notes = hearingNotes(this.info, hears);
+    const also = $("also").value;
+    label(this.info, $("hears-label"), $("also-field"), also);
+    const notes = hearingNotes(this.info, hears, also);
     if (this.wish) notes.unshift(t("join.note.notHeard", { language: ownName(this.info, this.wish) }));
     if (!find(this.info, hears)?.speak && $("speaks").value === AUTO) {
       notes.push(t("join.note.notSpoken", { language: ownName(this.info, hears) }));
@@ -190,10 +197,13 @@ export class JoinForm {
       return;
     }
     const hears = $("hears").value;
-    const choice = { name, hears, speaks: spoken(this.info, $("speaks").value, hears), microphone };
+    const also = microphone && this.info.two_on_a_phone ? $("also").value : NOBODY;
+    const speaks = also ? AUTO : spoken(this.info, $("speaks").value, hears);
+    const choice = { name, hears, speaks, microphone, also };
     remembered.set("babblefish.name", name);
     remembered.set("babblefish.hears", hears);
     remembered.set("babblefish.speaks", $("speaks").value);
+    if (this.info.two_on_a_phone) remembered.set("babblefish.also", $("also").value);
     try {
       await this.submit(choice);
     } catch (error) {

@@ -69,11 +69,15 @@ export function spoken(info, speaks, hears) {
   return find(info, hears)?.speak ? hears : AUTO;
 }
 
-/** What somebody who hears `hears` should know, in sentences. */
-export function hearingNotes(info, hears) {
+/** What somebody who hears `hears` should know, in sentences; `also`: what alone is spoken to them. */
+export function hearingNotes(info, hears, also = "") {
+  if (also) return [...hearingFrom(info, hears, [also]), ...hearingFrom(info, also, [hears])];
+  return hearingFrom(info, hears, info.languages.filter((l) => l.speak && l.code !== hears).map((l) => l.code));
+}
+
+function hearingFrom(info, hears, others) {
   const language = ownName(info, hears);
   const level = find(info, hears)?.hear;
-  const others = info.languages.filter((l) => l.speak && l.code !== hears).map((l) => l.code);
   const notes = [];
   if (level === "captions") notes.push(t("join.note.captions", { language }));
   if (level === "basic_voice") notes.push(t("join.note.basicVoice", { language }));

@@ -167,8 +167,8 @@ async function askAgain() {
 }
 
 async function takeSeatAgain() {
-  const { name, speaks, hears, microphone } = seat;
-  const given = await api.join(code, seat.token, { name, speaks, hears, microphone });
+  const { name, speaks, hears, microphone, also } = seat;
+  const given = await api.join(code, seat.token, { name, speaks, hears, microphone, also });
   if (given.waiting) waitAtDoor({ place: given.key });
   else await seated(given);
 }
@@ -189,8 +189,8 @@ function enter() {
 /** The server has forgotten who sits here (one of the two was away): take the same seat again,
  *  or, where that is no longer possible, a new one. */
 async function rejoin(refusal) {
-  const { name, speaks, hears, microphone } = seat;
-  const who = { name, speaks, hears, microphone, profile: profile() };
+  const { name, speaks, hears, microphone, also } = seat;
+  const who = { name, speaks, hears, microphone, also, profile: profile() };
   try {
     const given = refusal.code === "seat" ? await comeBack(who) : await api.join(code, seat.token, who);
     if (given.waiting) {

@@ -11,7 +11,7 @@ import { Roster } from "./roster.js";
 import { Settings } from "./settings.js";
 import { silentTrack } from "./sound.js";
 import { banner, toast } from "./states.js";
-import { explain, t } from "./strings.js";
+import { explain, list, t } from "./strings.js";
 import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
 import { MyVoice } from "./voice.js";
@@ -135,8 +135,10 @@ export class Room {
 
   people(event) {
     this.roster.update(event.people, this.seat.member);
+    const me = event.people.find((person) => person.id === this.seat.member);
+    captions.sharedBy(me?.also ? [me.hears, me.also] : null);
     show($("room-locked"), event.locked);
-    this.floor(event.people.find((person) => person.id === this.seat.member)?.may_speak ?? true);
+    this.floor(me?.may_speak ?? true);
   }
 
   /** Whether the host lets this person be heard. */
@@ -163,7 +165,8 @@ export class Room {
   }
 
   hint() {
-    const language = ownName(this.info, this.seat.hears);
+    const read = [this.seat.hears, this.seat.also].filter(Boolean);
+    const language = list(read.map((code) => ownName(this.info, code)));
     $("captions-empty-hint").textContent = t("room.emptyHint", { language });
   }
 

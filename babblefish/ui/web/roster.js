@@ -2,7 +2,7 @@
 
 import { $, icon, make } from "./dom.js";
 import { ownName } from "./languages.js";
-import { t } from "./strings.js";
+import { list, t } from "./strings.js";
 
 const HANDS_OFF_MS = 6000;
 
@@ -44,6 +44,10 @@ export class Roster {
     row.classList.toggle("away", !person.connected);
     row.classList.toggle("me", person.id === this.me);
     const avatar = make("span", { class: "avatar", "aria-hidden": "true", text: initial(person.name) });
+    if (person.also) {
+      row.classList.add("two");
+      avatar.append(make("i", { class: `second c${person.also_color % 12}` }));
+    }
     const name = make("span", { class: "name" }, make("bdi", { text: person.name }));
     if (person.id === this.me) name.append(make("small", { text: t("room.you") }));
     const words = make("span", { class: "person-words" }, name, this.languages(person));
@@ -59,6 +63,11 @@ export class Roster {
 
   languages(person) {
     if (!person.connected) return make("span", { class: "tongues", text: t("person.away") });
+    if (person.also) {
+      const both = [person.hears, person.also].map((code) => ownName(this.info, code));
+      const said = `${t("person.speaks", { language: list(both) })}, ${t("person.hears", { language: list(both) })}`;
+      return make("span", { class: "tongues" }, make("span", { "aria-hidden": "true", text: both.join(" ⇄ ") }), sr(said));
+    }
     const speaks = person.speaks ? ownName(this.info, person.speaks) : t("person.any");
     const hears = ownName(this.info, person.hears);
     const shown = person.speaks === person.hears ? hears : `${speaks} → ${hears}`;

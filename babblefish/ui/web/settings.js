@@ -1,7 +1,8 @@
 // The settings sheet: text size, originals, screen reader, sound, languages, sharing.
 
 import { $, show, store } from "./dom.js";
-import { fillHears, fillSpeaks, hearingNotes, showNotes, speakingNotes, spoken } from "./languages.js";
+import { AUTO, fillHears, fillSpeaks, hearingNotes, showNotes, speakingNotes, spoken } from "./languages.js";
+import { NOBODY, fillAlso, label } from "./pair.js";
 import { t } from "./strings.js";
 import { toast } from "./states.js";
 
@@ -67,24 +68,32 @@ export class Settings {
   languages() {
     const hears = $("room-hears");
     const speaks = $("room-speaks");
+    const also = $("room-also");
     fillHears(hears, this.info, this.seat.hears);
+    fillAlso(also, this.info, this.seat.also ?? NOBODY, hears.value);
     fillSpeaks(speaks, this.info, this.seat.speaks, hears.value);
     const changed = () => {
+      fillAlso(also, this.info, also.value, hears.value);
       fillSpeaks(speaks, this.info, speaks.value, hears.value);
       this.seat.hears = hears.value;
-      this.seat.speaks = spoken(this.info, speaks.value, hears.value);
+      this.seat.also = also.value;
+      this.seat.speaks = also.value ? AUTO : spoken(this.info, speaks.value, hears.value);
       this.notes();
       this.hooks.remember();
-      this.hooks.send({ type: "configure", hears: this.seat.hears, speaks: this.seat.speaks });
+      const { hears: hear, speaks: speak, also: second } = this.seat;
+      this.hooks.send({ type: "configure", hears: hear, speaks: speak, also: second });
     };
     hears.onchange = changed;
+    also.onchange = changed;
     speaks.onchange = changed;
     this.notes();
   }
 
   notes() {
-    const { hears, speaks } = this.seat;
-    showNotes($("room-notes"), [...hearingNotes(this.info, hears), ...speakingNotes(this.info, speaks)]);
+    const { hears, speaks, also } = this.seat;
+    label(this.info, $("room-hears-label"), $("room-also-field"), also);
+    show($("room-speaks-field"), !also);
+    showNotes($("room-notes"), [...hearingNotes(this.info, hears, also), ...speakingNotes(this.info, speaks)]);
   }
 
   async share() {
