@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -150,6 +151,18 @@ def test_the_readme_names_commands_and_files_that_exist():
     assert {name for name in commands if name not in shown} == set()
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert [name for name in linked if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_names_options_of_the_laptop_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Add a laptop")[2].partition("\n## ")[0]
+    shown = subprocess.run(
+        [sys.executable, "accelerator_app.py", "--help"], cwd=ROOT, capture_output=True, text=True,
+        check=True, env={**os.environ, "COLUMNS": "120"},
+    ).stdout  # fmt: skip
+    options = set(re.findall(r"--[a-z]+", section))
+    assert len(options) >= 7
+    assert {option for option in options if option not in shown} == set()
 
 
 def test_files_stay_small():
