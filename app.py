@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from babblefish import logs
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
@@ -61,6 +62,7 @@ def bench(quick: options.Quick = False, json: options.Json = None) -> None:
 
 def main() -> None:
     go_offline()
+    logs.configure()
     try:
         app()
     except BabbleFishError as error:

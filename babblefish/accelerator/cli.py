@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from babblefish import logs
 from babblefish.accelerator import options, weights_cli
 from babblefish.accelerator.joining import Wish
 from babblefish.accelerator.laptop import leave, run
@@ -43,6 +44,7 @@ def laptop(
 
 def main() -> None:
     go_offline()
+    logs.configure()
     try:
         app()
     except BabbleFishError as error:

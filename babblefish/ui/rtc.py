@@ -12,11 +12,9 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
 
 from babblefish.envelope import client_event, to_json
 from babblefish.errors import BabbleFishError, TransportError
+from babblefish.logs import places
 from babblefish.protocol import (
     Caption,
     ClientEvent,
@@ -67,9 +66,7 @@ _next_call: contextvars.ContextVar[Call] = contextvars.ContextVar("next_call")
 
 def _report(what: str, error: Exception) -> None:
     """Log where ``error`` came from, without its message: that may hold names or speech."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-    log.error("%s: %s at %s", what, type(error).__name__, " > ".join(places))
+    log.error("%s: %s at %s", what, type(error).__name__, places(error))
 
 
 def _nobody() -> Any:
