@@ -69,8 +69,8 @@ def pair_card(bases: Sequence[str], code: str, fingerprint: str) -> str:
     )
     return (
         '<section class="bf-card bf-pair"><h3>Add a laptop</h3>'
-        "<p>On the laptop, in BabbleFish's folder, run <code>make accelerator</code> once, "
-        "then:</p>"
+        "<p>On the laptop, in BabbleFish's folder, once: "
+        '<code>make accelerator ARGS="--fetch base"</code>. Then:</p>'
         f'<p class="bf-link bf-command" dir="ltr">{shown}</p>'
         f'<div class="bf-actions"><button type="button" class="bf-button bf-primary" '
         f'data-copy="{esc(line)}">Copy command</button></div>'
