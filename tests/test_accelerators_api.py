@@ -1,85 +1,22 @@
-"""Laptops are paired, asked about and let in, against the real server over real https."""
+"""Laptops are paired with a code, or dial in, against the real server over real https."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from babblefish.accelerator.discovery import find_servers
-from babblefish.accelerator_protocol import SERVICE_TYPE
 from babblefish.engine.cloning import CloneReference, CloneRequest
-from babblefish.network import fingerprint
-from babblefish.settings import Settings
-from babblefish.storage.storage import Storage
 from babblefish.ui import pairing as pairing_module
 from babblefish.ui.laptop_calls import allowed
-from babblefish.ui.lookout import Lookout, Sign
-from babblefish.ui.pairing import Pairing
-from babblefish.ui.server import create_app
-from babblefish.ui.tls import Certificates
 from rooms.hub import Hub
-from tests.fakes_hub import QuietEngine
-from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, trusting, until
-from tests.served import running
-from tests.stored import QUICK
+from tests.laptop_server import ASK, PAIR, error_of, server
+from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, until
 
 pytestmark = pytest.mark.asyncio
-
-PAIR, ASK = "/api/accelerators/pair", "/api/accelerators/ask"
-
-
-@dataclass
-class Server:
-    base: str
-    http: httpx.AsyncClient
-    hub: Hub
-    pairing: Pairing
-    tls: Certificates
-
-    async def pair(self, laptop: ScriptedLaptop, **fields) -> dict:
-        answer = await self.http.post(PAIR, json=laptop.introduction(self.pairing.code(), **fields))
-        assert answer.status_code == 200, answer.text
-        laptop.secret = answer.json()["secret"]
-        return answer.json()
-
-    async def ask(self, laptop: ScriptedLaptop, **fields) -> httpx.Response:
-        return await self.http.post(ASK, json=laptop.introduction(**fields))
-
-    async def answer(self, ticket: str) -> httpx.Response:
-        return await self.http.get(ASK, headers={"Authorization": f"Bearer {ticket}"})
-
-    def dial(self, laptop: ScriptedLaptop, credential: str, **options):
-        context = trusting(self.tls.certificate_file.with_name("ca.crt"))
-        return laptop.dial(self.base, credential, ssl=context, **options)
-
-
-@contextlib.asynccontextmanager
-async def server(folder: Path, keeps: bool = True) -> AsyncIterator[Server]:
-    settings = Settings(data_dir=folder, host="127.0.0.1", http=False)
-    tls = Certificates(folder / "tls")
-    tls.refresh(["localhost"], [])
-    hub = Hub(settings, QuietEngine(), Storage(folder, **QUICK) if keeps else None)
-    app = create_app(settings, hub, QuietEngine(), certificates=tls)
-    files = {"ssl_certfile": tls.certificate_file, "ssl_keyfile": tls.key_file}
-    authority = trusting(tls.certificate_file.with_name("ca.crt"))
-    async with (
-        running(app, **files, timeout_graceful_shutdown=1) as base,
-        httpx.AsyncClient(base_url=base, verify=authority) as http,
-    ):
-        yield Server(base, http, hub, app.state.pairing, tls)
-
-
-def error_of(answer: httpx.Response) -> str:
-    return answer.json()["error"]["code"]
 
 
 # --- with a code ----------------------------------------------------------------------------
@@ -249,90 +186,6 @@ async def test_the_address_that_answers_is_tried_first(tmp_path):
         assert there.hub.laptops.all[0].urls == (laptop.url, "https://127.0.0.1:1")
 
 
-# --- without a code -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def quiet(monkeypatch):
-    """Looking says nothing in the network."""
-
-    def look(there: Server) -> None:
-        monkeypatch.setattr(type(there.pairing.lookout), "_tell", lambda self: asyncio.sleep(0))
-        there.pairing.lookout.start()
-
-    return look
-
-
-async def test_nobody_may_ask_unless_the_host_looks(tmp_path, quiet):
-    async with server(tmp_path) as there:
-        refused = await there.ask(ScriptedLaptop())
-        assert (refused.status_code, error_of(refused)) == (403, "not_looking")
-        quiet(there)
-        asked = await there.ask(ScriptedLaptop())
-        assert asked.status_code == 200
-        await there.pairing.lookout.stop()
-        assert (await there.ask(ScriptedLaptop())).status_code == 403
-        assert (await there.answer(asked.json()["ticket"])).status_code == 202
-
-
-async def test_a_laptop_asks_and_is_confirmed(tmp_path, quiet):
-    async with (
-        server(tmp_path / "server") as there,
-        ScriptedLaptop().listening(tmp_path / "laptop") as laptop,
-    ):
-        quiet(there)
-        asked = (await there.ask(laptop)).json()
-        assert (await there.answer(asked["ticket"])).status_code == 202
-        assert laptop.asked == [] and there.hub.laptops.all == ()
-        (guest,) = there.pairing.waiting
-        assert guest.number == asked["number"] and len(guest.number) == 6
-        there.pairing.confirm(guest.id)
-        told = await there.answer(asked["ticket"])
-        assert told.status_code == 200 and told.json()["reachable"] is True
-        again = await there.answer(asked["ticket"])
-        assert again.json() == told.json(), "an answer that was lost can be had again"
-        assert len(there.hub.laptops.all) == 1 and there.pairing.waiting == ()
-        await there.pairing.close()
-        acts = [entry.act for entry in await there.hub.storage.audit_log()]
-        assert acts == ["laptop_paired", "laptop_confirmed"]
-
-
-async def test_a_laptop_asks_and_is_refused(tmp_path, quiet):
-    async with server(tmp_path) as there:
-        quiet(there)
-        asked = (await there.ask(ScriptedLaptop())).json()
-        there.pairing.refuse(there.pairing.waiting[0].id)
-        told = await there.answer(asked["ticket"])
-        assert (told.status_code, error_of(told)) == (403, "refused")
-        assert there.hub.laptops.all == ()
-
-
-async def test_those_who_ask_are_few_and_do_not_wait_for_ever(tmp_path, quiet):
-    async with server(tmp_path) as there:
-        quiet(there)
-        for name in ("one", "two"):
-            pem = certificate(tmp_path / name)[2]
-            assert (await there.ask(ScriptedLaptop(pem=pem))).status_code == 200
-            assert (await there.ask(ScriptedLaptop(pem=pem))).status_code == 200, "asked anew"
-        full = await there.ask(ScriptedLaptop())
-        assert (full.status_code, error_of(full)) == (503, "too_many_waiting")
-        assert len(there.pairing.waiting) == 2
-        ticket = there.pairing.waiting[0].ticket
-        now = pairing_module.time.time()
-        there.pairing._clock = lambda: now + pairing_module.QUIET_SECONDS + 1
-        assert there.pairing.waiting == ()
-        gone = await there.answer(ticket)
-        assert (gone.status_code, error_of(gone)) == (404, "ticket")
-
-
-@pytest.mark.parametrize("ticket", ["x" * 400, "wrong"])
-async def test_a_wrong_ticket_says_nothing(tmp_path, ticket, quiet):
-    async with server(tmp_path) as there:
-        quiet(there)
-        await there.ask(ScriptedLaptop())
-        assert (await there.answer(ticket)).status_code in (401, 404)
-
-
 # --- the WebSocket --------------------------------------------------------------------------
 
 
@@ -418,58 +271,3 @@ async def test_the_server_says_goodbye_when_it_stops(tmp_path):
         with pytest.raises(ConnectionClosed):
             await laptop.converse(socket)
         assert socket.close_code in (1001, 1012)
-
-
-# --- in the network -------------------------------------------------------------------------
-
-
-async def test_the_server_says_where_it_is_only_while_it_looks(tmp_path):
-    from zeroconf import ServiceBrowser, Zeroconf
-
-    seen: list[tuple[str, str]] = []
-
-    def changed(zeroconf, service_type, name, state_change):
-        seen.append((state_change.name, name))
-
-    finder = await asyncio.to_thread(lambda: Zeroconf(interfaces=["127.0.0.1"]))
-    try:
-        browser = await asyncio.to_thread(
-            lambda: ServiceBrowser(finder, SERVICE_TYPE, handlers=[changed])
-        )
-        async with server(tmp_path) as there:
-            await asyncio.sleep(0.3)
-            assert seen == [] and not there.pairing.lookout.on
-            there.pairing.lookout.start()
-            await until(lambda: seen)
-            ((_, name),) = seen
-            info = await asyncio.to_thread(finder.get_service_info, SERVICE_TYPE, name, 3000)
-            told = {key.decode(): value.decode() for key, value in info.properties.items()}
-            authority = there.tls.authority_der()
-            assert told["fingerprint"] == fingerprint(authority) and told["version"] == "1"
-            assert told["name"].startswith("BabbleFish on ")
-            assert info.parsed_addresses() == ["127.0.0.1"]
-            (found,) = await find_servers(1.5, ["127.0.0.1"])  # as the laptop's program looks
-            assert found.server == "https://127.0.0.1:9000" and found.same_version
-            assert found.fingerprint == there.pairing.mark()
-            assert there.pairing.lookout.problem == "" and 590 < there.pairing.lookout.left <= 600
-            await there.pairing.lookout.stop()
-            await until(lambda: ("Removed", name) in seen)
-        await asyncio.to_thread(browser.cancel)
-    finally:
-        await asyncio.to_thread(finder.close)
-
-
-@pytest.mark.parametrize(
-    ("addresses", "words"), [((), "in no network"), (("192.0.2.77",), "Pair with the command")]
-)
-async def test_trouble_of_the_network_is_said_and_looking_ends_by_itself(addresses, words):
-    there = tuple(ipaddress.ip_address(address) for address in addresses)
-    lookout = Lookout(lambda: Sign("BabbleFish", there, 9000, ""), seconds=0.4)
-    assert not lookout.on and lookout.left == 0.0
-    lookout.start()
-    assert lookout.on
-    await until(lambda: lookout.problem)
-    assert words in lookout.problem
-    await until(lambda: not lookout.on)
-    await lookout.stop()
-    assert lookout.problem == ""

@@ -1,114 +1,39 @@
 """The whole of the laptop's inside on tiny real checkpoints: voices in, clauses out."""
 
+# ruff: noqa: F401, F811  (fixtures are imported by name)
 from __future__ import annotations
 
 import asyncio
 import itertools
-import shutil
-import socket
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from babblefish.accelerator import checkpoints
 from babblefish.accelerator.f5 import F5Network, Vocoder
 from babblefish.accelerator.sampling import Sampling
-from babblefish.accelerator.scheduling import Limits
-from babblefish.accelerator.synthesis import Synthesiser, SynthesisSettings
 from babblefish.accelerator_protocol import (
-    ClauseSpoken,
-    Health,
-    PutVoice,
-    Synthesize,
     decode_audio,
 )
-from babblefish.engine.models import Source, sha256
-from babblefish.errors import SettingsError, SynthesisError, WeightsError
-from tests import tiny_f5
+from babblefish.errors import SynthesisError
+from tests.synthesisers import (
+    VOICE,
+    asking,
+    batches,
+    heard,
+    one_thread,
+    other_voice,
+    refused,
+    running,
+    until,
+    weights,
+)
 from tests.test_reference_voices import speech, voice
 
 SECRET = "Zanzibar is what only this test would say"
-_names = (f"r{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    tiny_f5.install(folder, "base", "fr")
-    return folder
-
-
-@asynccontextmanager
-async def running(weights: Path, **settings) -> AsyncIterator[Synthesiser]:
-    chosen = {"device": "cpu", "precision": "fp32", "steps": 7, "listen": False} | settings
-    synthesiser = Synthesiser(SynthesisSettings(weights, **chosen))
-    await synthesiser.start()
-    try:
-        await synthesiser.ready()
-        yield synthesiser
-    finally:
-        await synthesiser.close()
-
-
-VOICE = voice(speech(3, seed=1), text="Today only platforms one and three are used.")
-
-
-def other_voice(number: int) -> PutVoice:
-    return voice(speech(2.5 + number / 4, seed=number), f"p{number}",
-                 text="These are other words, said by another one.")  # fmt: skip
-
-
-def asking(*clauses: str, of: PutVoice = VOICE, **changes) -> Synthesize:
-    values = {"request_id": next(_names), "text": " ".join(clauses), "clauses": list(clauses),
-              "language": "en", "speaker_id": of.speaker_id, "speaker_name": "Dan",
-              "reference": of.digest}  # fmt: skip
-    return Synthesize(**(values | changes))
-
-
-async def heard(synthesiser: Synthesiser, request: Synthesize) -> list[ClauseSpoken]:
-    return [clause async for clause in synthesiser.speak(request)]
-
-
-async def refused(synthesiser: Synthesiser, request: Synthesize) -> str:
-    with pytest.raises(SynthesisError) as caught:
-        await heard(synthesiser, request)
-    return caught.value.code
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
-
-
-def batches(monkeypatch: pytest.MonkeyPatch, hold: threading.Event | None = None) -> list[int]:
-    """Rows of each batch that is sampled; ``hold`` stops before each."""
-    sizes: list[int] = []
-    whole = F5Network.sample
-
-    def sample(self, rows, *more):
-        sizes.append(len(rows))
-        if hold is not None:
-            hold.wait(20)
-        return whole(self, rows, *more)
-
-    monkeypatch.setattr(F5Network, "sample", sample)
-    return sizes
 
 
 async def test_clauses_come_one_after_the_other_the_first_one_early(weights):
@@ -379,91 +304,3 @@ async def test_the_event_loop_is_not_held_up(weights):
     ended = True
     await watching
     assert longest < 0.1
-
-
-async def test_without_weights_it_says_how_to_get_them_and_asks_no_network(tmp_path, monkeypatch):
-    def refuse(*anything):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    synthesiser = Synthesiser(SynthesisSettings(tmp_path, device="cpu"))
-    await synthesiser.start()
-    with pytest.raises(WeightsError, match="--fetch base") as caught:
-        await synthesiser.ready()
-    assert caught.value.code == "missing" and "commercially" in caught.value.message
-    health = synthesiser.health()
-    assert not health.ready and health.languages == [] and "--fetch base" in health.message
-    assert await refused(synthesiser, asking("Hello.")) == "not_ready"
-    await synthesiser.close()
-
-
-async def test_languages_are_those_whose_weights_are_there(weights, tmp_path):
-    folder = tmp_path / "weights"
-    shutil.copytree(weights, folder)
-    hidden = folder / "f5" / "fr"
-    hidden.rename(tmp_path / "fr")
-    async with running(folder, networks=1) as synthesiser:
-        await synthesiser.put_voice(VOICE)
-        assert synthesiser.health().languages == ["en", "zh"]
-        assert await refused(synthesiser, asking("Bonjour.", language="fr")) == "unknown_language"
-        (tmp_path / "fr").rename(hidden)
-        await synthesiser.refresh()
-        assert synthesiser.health().languages == ["en", "fr", "zh"]
-        for language, text in (("fr", "Bonjour."), ("en", "Hello."), ("zh", "你好。")):
-            assert await heard(synthesiser, asking(text, language=language))
-            assert len(synthesiser._thread.networks._loaded) == 1
-
-
-async def test_damaged_weights_are_found_and_named(weights, tmp_path):
-    folder = tmp_path / "weights"
-    shutil.copytree(weights, folder)
-    path = checkpoints.BASE.weights(folder)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    synthesiser = Synthesiser(SynthesisSettings(folder, device="cpu"))
-    await synthesiser.start()
-    with pytest.raises(WeightsError, match="not the original"):
-        await synthesiser.ready()
-    await synthesiser.close()
-
-
-async def test_numbers_that_overflow_16_bits_are_computed_in_32(weights, tmp_path):
-    folder = tmp_path / "weights"
-    shutil.copytree(weights, folder)
-    path = checkpoints.BASE.weights(folder)
-    state = load_file(path)
-    state["ema_model.transformer.proj_out.bias"] += 1e6  # beyond what 16 bits hold
-    save_file(state, path)
-    files = {file.name: folder / file.path for file in checkpoints.BASE.model.files}
-    known = {name: (file.stat().st_size, sha256(file)) for name, file in files.items()}
-    Source("0" * 40, known).save(path.parent)
-    async with running(folder, precision="fp16") as synthesiser:
-        assert synthesiser._thread.networks.precision == "fp32"
-        assert synthesiser.health().ready
-
-
-async def test_a_long_text_is_one_clause_all_the_same(weights, monkeypatch):
-    sizes = batches(monkeypatch)
-    async with running(weights, steps=7) as synthesiser:
-        sizes.clear()
-        await synthesiser.put_voice(VOICE)
-        words = "This sentence is here because it takes so long to say. " * 10
-        [clause] = await heard(synthesiser, asking(text=words.strip(), clauses=[]))
-        assert clause.last and len(decode_audio(clause.audio)) > 20 * 24_000
-        assert sum(sizes) >= 2, "in pieces that F5 can say"
-        spoken = await heard(synthesiser, asking("🙂", "Good.", "…"))
-        assert [c.clause for c in spoken] == [0, 1, 2] and spoken[-1].last
-        assert not decode_audio(spoken[0].audio).any()
-
-
-async def test_settings_that_cannot_be_are_named(tmp_path):
-    with pytest.raises(SettingsError, match="fp16"):
-        Synthesiser(SynthesisSettings(tmp_path, device="cpu", precision="int8"))
-    if not torch.cuda.is_available():
-        with pytest.raises(SettingsError, match="No GPU"):
-            Synthesiser(SynthesisSettings(tmp_path, device="cuda"))
-
-
-async def test_health_is_a_message(weights):
-    async with running(weights) as synthesiser:
-        assert Health.model_validate_json(synthesiser.health().model_dump_json()).ready
-    assert Limits(8, 100).halved(8).rows == 4 and Limits(1, 100).halved(1).rows == 1
