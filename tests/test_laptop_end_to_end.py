@@ -18,9 +18,9 @@ import pytest
 from babblefish.engine.cloning import ClonedClause, CloneReference, CloneRequest
 from rooms.hub import Hub
 from tests import tiny_f5
+from tests.laptop_server import Server, server
 from tests.scripted_laptop import until
 from tests.sound_files import voice
-from tests.test_accelerators_api import Server, server
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.e2e, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[1]

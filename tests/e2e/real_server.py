@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 180
+from tests.e2e.program import ROOT, Program
 
 
 def free_port() -> int:
@@ -24,26 +18,18 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-class RealServer:
-    """Context manager. ``base`` is its address on localhost, ``room_path`` the default room's
-    link without the address, ``output`` everything it has printed so far."""
+class RealServer(Program):
+    """``base`` is its address on localhost, ``room_path`` the default room's link without the
+    address. Its workers end by themselves when it is killed."""
 
     def __init__(self, data_dir: Path, *options: str, command: tuple[str, ...] = (), **env: str):
         self.port = free_port()
         self.base = f"http{'' if '--http' in options else 's'}://localhost:{self.port}"
-        self.output = ""
-        self._command = [
-            *command, sys.executable, str(ROOT / "app.py"), "serve", "--port", str(self.port),
-            *options,
-        ]  # fmt: skip
-        self._env = {
-            **os.environ, **env, "BABBLEFISH_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1",
-        }  # fmt: skip
-        self._process: subprocess.Popen | None = None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        super().__init__(
+            [*command, sys.executable, str(ROOT / "app.py"), "serve", "--port", str(self.port),
+             *options],
+            "Stop with Ctrl-C", **env, BABBLEFISH_DATA_DIR=str(data_dir),
+        )  # fmt: skip
 
     @property
     def room_path(self) -> str:
@@ -58,35 +44,3 @@ class RealServer:
             p for p in psutil.Process(self.pid).children(recursive=True)
             if "babblefish.engine.worker" in " ".join(p.cmdline())
         ]  # fmt: skip
-
-    def kill(self) -> None:
-        """As a power cut would: no farewell. Its workers end by themselves."""
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def __enter__(self) -> RealServer:
-        self._process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self._env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        threading.Thread(target=self._read, daemon=True).start()
-        deadline = time.monotonic() + _READY_SECONDS
-        while "Stop with Ctrl-C" not in self.output:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise RuntimeError(f"the server did not start:\n{self.output}")
-            time.sleep(0.1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            self.output += line

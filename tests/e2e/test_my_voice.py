@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
-from babblefish.engine.consent_texts import consent_text
-from tests.e2e.browsers import DESKTOP, Participant, browser, microphone
+from tests.e2e.browsers import DESKTOP, browser, microphone
 from tests.e2e.real_server import RealServer
+from tests.e2e.voice_sheet import Sheet, one_person
 from tests.speech import Clip
 
 pytestmark = pytest.mark.timeout(400)
@@ -32,43 +32,16 @@ media.getUserMedia = async (wish) => {
 
 @pytest.fixture
 def somebody(speech: list[Clip]) -> np.ndarray:
-    """One person, talking for some seconds."""
-    speakers = sorted({clip.speaker for clip in speech if clip.speaker})
-    own = [clip for clip in speech if clip.speaker == speakers[0]]
-    return max(own, key=lambda clip: clip.seconds).samples
+    return one_person(speech)
 
 
 def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file() and path.suffix == ".wav"}
 
 
-class Sheet:
-    def __init__(self, person: Participant) -> None:
-        self.page: Page = person.page
-        self.sheet = person.page.locator("#voice")
-
-    def press(self, name: str, exact: bool = True) -> None:
-        self.sheet.get_by_role("button", name=name, exact=exact).first.click()
-
-    def heading(self, text: str) -> None:
-        self.sheet.locator(".voice-heading", has_text=text).wait_for(timeout=60_000)
-
-    def says(self, text: str) -> None:
-        """A verdict or message; any other but "Listening" fails at once."""
-        lines = self.sheet.locator(".voice-status p").filter(has_not_text="Listening to it")
-        lines.first.wait_for(timeout=90_000)
-        assert text in " ".join(lines.all_inner_texts())
-
-    def record(self, seconds: float, button: str = "Record") -> None:
-        self.press(button, exact=False)
-        self.page.wait_for_timeout(seconds * 1000)
-        self.press("Stop", exact=False)
-
-
 def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind(
     somebody: np.ndarray, weights_dir: Path, tmp_path: Path
 ) -> None:
-    words = consent_text("en")
     data = tmp_path / "data"
     mic = microphone(tmp_path / "me.wav", [somebody], lead=0.0, gap=0.5)
     with (
@@ -81,12 +54,7 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
         dan.page.add_init_script(_GAIN)
         dan.join(server.room_path, "Dan", "en")
         voice = Sheet(dan)
-        dan.page.click(".person.me .voice-entry")
-        voice.press("Introduce my voice")
-        voice.heading(words.title)
-        for purpose in ("voiceprint", "cloning"):
-            dan.page.locator(f"label:has(#voice-{purpose})").click()
-        voice.press(words.agree)
+        voice.agree("voiceprint", "cloning")
         voice.press("Read three sentences", exact=False)
         voice.heading("Sentence 1 of 3")
         dan.page.evaluate("window.gain.gain.value = 0")
