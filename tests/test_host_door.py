@@ -129,6 +129,7 @@ def test_whose_voices_speak_is_the_hosts_choice_at_any_time(
     expect(voices).to_contain_text("Nobody is imitated")
     server.call(room.set, voices="sequential")  # on another screen
     expect(voices.get_by_label("Own voice when it is ready")).to_be_checked()
+    open_settings(visitor)  # closes them again
 
 
 def test_names_and_terms_hold_at_once_and_mistakes_are_explained(
