@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 
 def places(error: BaseException) -> str:
@@ -20,7 +21,7 @@ def places(error: BaseException) -> str:
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
 
 
-def _without_words(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _without_words(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """``exc_info`` as kind and place."""
     given = event.pop("exc_info", None)
     error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
