@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 
 from babblefish.settings import Settings
 from babblefish.storage.storage import Storage
@@ -66,3 +68,14 @@ async def server(folder: Path, keeps: bool = True) -> AsyncIterator[Server]:
 
 def error_of(answer: httpx.Response) -> str:
     return answer.json()["error"]["code"]
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Looking says nothing in the network."""
+
+    def look(there: Server) -> None:
+        monkeypatch.setattr(type(there.pairing.lookout), "_tell", lambda self: asyncio.sleep(0))
+        there.pairing.lookout.start()
+
+    return look

@@ -1,5 +1,6 @@
 """Laptops are paired with a code, or dial in, against the real server over real https."""
 
+# ruff: noqa: F401, F811  (fixtures are imported by name)
 from __future__ import annotations
 
 import asyncio
@@ -13,7 +14,7 @@ from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.ui import pairing as pairing_module
 from babblefish.ui.laptop_calls import allowed
 from rooms.hub import Hub
-from tests.laptop_server import ASK, PAIR, error_of, server
+from tests.laptop_server import ASK, PAIR, Server, error_of, quiet, server
 from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, until
 
 pytestmark = pytest.mark.asyncio

@@ -1,5 +1,6 @@
 """Laptops without a code: how they find the server, ask, and are confirmed."""
 
+# ruff: noqa: F401, F811  (fixtures are imported by name)
 from __future__ import annotations
 
 import asyncio
@@ -12,24 +13,13 @@ from babblefish.accelerator_protocol import SERVICE_TYPE
 from babblefish.network import fingerprint
 from babblefish.ui import pairing as pairing_module
 from babblefish.ui.lookout import Lookout, Sign
-from tests.laptop_server import Server, error_of, server
+from tests.laptop_server import Server, error_of, quiet, server
 from tests.scripted_laptop import ScriptedLaptop, certificate, until
 
 pytestmark = pytest.mark.asyncio
 
 
 # --- without a code -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def quiet(monkeypatch):
-    """Looking says nothing in the network."""
-
-    def look(there: Server) -> None:
-        monkeypatch.setattr(type(there.pairing.lookout), "_tell", lambda self: asyncio.sleep(0))
-        there.pairing.lookout.start()
-
-    return look
 
 
 async def test_nobody_may_ask_unless_the_host_looks(tmp_path, quiet):
