@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -27,6 +28,9 @@ OFFLINE_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
 }
 """Set by entry points before heavy imports: a meeting makes no request outside the machine."""
+
+
+T = TypeVar("T", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
@@ -80,15 +84,20 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises SettingsError("settings") that names the field and what it accepts.
     """
+    return load(Settings, overrides)
+
+
+def load(kind: type[T], overrides: Mapping[str, Any]) -> T:
+    """As ``load_settings``, of any settings."""
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+        return kind(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        variable = f"{kind.model_config.get('env_prefix', '')}{name.upper()}"
         raise SettingsError(
             "settings",
-            f"{name}: {first['msg']}. Set it with --{name.replace('_', '-')} "
-            f"or BABBLEFISH_{name.upper()}.",
+            f"{name}: {first['msg']}. Set it with --{name.replace('_', '-')} or {variable}.",
         ) from error
 
 

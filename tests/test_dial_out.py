@@ -164,6 +164,7 @@ async def test_a_laptop_that_was_removed_is_told_so(room):
         laptop.synthesiser.voices["ana"] = voice("ana")
         await room.hub.laptops.remove(laptop.pairing.accelerator_id)
         await until(lambda: out.state == "refused")
+        assert laptop.states[-1] == "refused"
 
 
 async def test_two_programs_do_not_fight_for_one_place(room):

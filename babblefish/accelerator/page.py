@@ -13,6 +13,7 @@ import io
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,10 @@ def _trial_box(reception: Reception) -> list[gr.Dropdown]:
     return [clip_language, language]
 
 
+_reader = ThreadPoolExecutor(1, "try a voice")
+"""decodes clips: the loop's own executor is for quick things"""
+
+
 async def try_voice(reception: Reception, trial: Trial) -> str:
     """HTML with the sound. Raises BabbleFishError with a sentence for the owner."""
     for what, missing in (
@@ -168,7 +173,8 @@ async def try_voice(reception: Reception, trial: Trial) -> str:
     ):
         if not what:
             raise AudioError("incomplete", missing)
-    samples = await asyncio.to_thread(read_clip, Path(trial.clip or ""))
+    loop = asyncio.get_running_loop()
+    samples = await loop.run_in_executor(_reader, read_clip, Path(trial.clip or ""))
     speaker, clip = f"page-{secrets.token_hex(8)}", encode_audio(samples)
     digest = digest_of(clip, trial.text.strip(), _RATE)
     began = time.monotonic()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from babblefish.errors import SettingsError
+from babblefish.settings import load
 
 PAGE_PORT = 9011
 
@@ -51,17 +51,5 @@ class LaptopSettings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> LaptopSettings:
-    """Settings from environment and ``overrides`` (None values are ignored).
-
-    Raises SettingsError("settings") that names the field and what it accepts.
-    """
-    try:
-        return LaptopSettings(**{k: v for k, v in overrides.items() if v is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            "settings",
-            f"{name}: {first['msg']}. Set it with --{name.replace('_', '-')} "
-            f"or BABBLEFISH_LAPTOP_{name.upper()}.",
-        ) from error
+    """As ``babblefish.settings.load_settings``."""
+    return load(LaptopSettings, overrides)
