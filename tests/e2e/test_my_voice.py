@@ -64,7 +64,7 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
         dan.page.evaluate("window.gain.gain.value = 1")
         for number in range(1, 4):
             voice.heading(f"Sentence {number} of 3")
-            voice.record(7, "Again" if number == 1 else "Record")
+            voice.record(button="Again" if number == 1 else "Record")
             voice.says("That sounds good.")
             voice.press("Next")
         voice.heading("Does that sound like you?")

@@ -44,7 +44,7 @@ def enrol(person: Participant) -> None:
     sheet.press("Read three sentences", exact=False)
     for number in range(1, 4):
         sheet.heading(f"Sentence {number} of 3")
-        sheet.record(7)
+        sheet.record()
         sheet.says("That sounds good.")
         sheet.press("Next")
     sheet.press("Save")

@@ -9,6 +9,10 @@ from babblefish.engine.consent_texts import consent_text
 from tests.e2e.browsers import Participant
 from tests.speech import Clip
 
+READING_S = 9
+"""Wherever in the recording that the microphone plays round and round these seconds begin, three
+of them are speech, which is what a sentence needs; of seven, not always."""
+
 
 def one_person(speech: list[Clip]) -> np.ndarray:
     """Somebody, talking for some seconds. (n,) float32 at 16 kHz."""
@@ -35,9 +39,13 @@ class Sheet:
         shown = " ".join(lines.all_inner_texts())
         assert text in shown, shown
 
-    def record(self, seconds: float, button: str = "Record") -> None:
+    def record(self, seconds: int = READING_S, button: str = "Record") -> None:
+        """Records until the page's own clock shows so many seconds."""
         self.press(button, exact=False)
-        self.page.wait_for_timeout(seconds * 1000)
+        self.page.wait_for_function(
+            "(wanted) => parseInt(document.querySelector('.voice-clock').textContent) >= wanted",
+            arg=seconds, timeout=(seconds + 30) * 1000,
+        )  # fmt: skip
         self.press("Stop", exact=False)
 
     def agree(self, *purposes: str) -> None:
