@@ -62,6 +62,19 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a transcript, and when it was said."""
+
+    text: str
+    """as in the transcript, marks that belong to it included, no space around it"""
+    start: float
+    """seconds"""
+    end: float
+    confidence: float
+    """0..1"""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     utterance: str
     text: str
