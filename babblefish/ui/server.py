@@ -31,6 +31,7 @@ from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.voices_api import create_voices_router
@@ -87,6 +88,7 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
+    app.include_router(create_rooms_socket_router(hub, engine, access))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
