@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import pytest
 import pytest_asyncio
 
 from tests.programs import (
-    ScriptedGate,
     config,
     loudest,
     program,

@@ -175,9 +175,7 @@ class Outbox:
             parts = await self._encoder.encode(message, sound)
         for part in parts:
             text = isinstance(part, str)
-            await self._in_time(
-                self._wire.send_text(part) if text else self._wire.send_bytes(part)
-            )
+            await self._in_time(self._wire.send_text(part) if text else self._wire.send_bytes(part))
 
     async def _in_time(self, sending: Awaitable[None]) -> None:
         try:
@@ -194,5 +192,3 @@ class Outbox:
                 await self._empty.wait()
         except TimeoutError:
             return
-
-

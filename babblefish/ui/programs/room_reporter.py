@@ -237,9 +237,7 @@ class Reporter:
 
     def _sound(self, clip: Clip, kind: int, language: str) -> Sound:
         name = clip.track, language, kind, clip.own, len(clip.samples)
-        return Sound(
-            clip.samples, kind, self._config.rate, self._config.audio == "binary", name
-        )
+        return Sound(clip.samples, kind, self._config.rate, self._config.audio == "binary", name)
 
     # --- the end --------------------------------------------------------------------------------
 
