@@ -47,6 +47,8 @@ STATUS = {
     "consent": 422,
     "nothing_chosen": 422,
     "voice": 422,
+    "nothing_to_say": 422,
+    "unspeakable": 422,
     "bad_value": 422,
     "too_long": 413,
     "file_unreadable": 415,
