@@ -7,13 +7,14 @@ of the same name wins. Nothing else in the program reads the environment.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from babblefish.errors import SettingsError
@@ -31,6 +32,7 @@ OFFLINE_ENVIRONMENT = {
 
 
 T = TypeVar("T", bound=BaseSettings)
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -73,10 +75,36 @@ class Settings(BaseSettings):
     offers_per_minute: int = Field(20, ge=1)
     """WebRTC offers accepted per address and room"""
 
+    max_connections: int = Field(30, ge=1)
+    """connections and long jobs that programs have open at once, all together"""
+    requests_per_address: int = Field(3000, ge=1)
+    """of programs, a minute, whatever their keys allow"""
+    max_upload_mb: int = Field(2048, ge=1)
+    """of a file that a program sends, in millions of bytes"""
+    cors_origins: str = ""
+    """pages that may call the routes for programs, such as
+    https://app.example.org,https://other.example.org; empty: none but this server's own"""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """addresses and networks of reverse proxies, whose word on who asks is believed; with http"""
+
     lag_budget: float = Field(12.0, gt=0)
     """seconds of unheard translation after which the oldest is shown as caption only"""
     original_level: float = Field(0.2, ge=0, le=1)
     """default loudness of an original voice under its translation"""
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        origins = [origin.strip().rstrip("/").lower() for origin in value.split(",")]
+        for origin in filter(None, origins):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError("list origins such as https://app.example.org, with commas")
+        return ",".join(filter(None, origins))
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """``cors_origins``, as browsers spell them."""
+        return frozenset(filter(None, self.cors_origins.split(",")))
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -31,6 +31,9 @@ from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.programs.cors import Cors
+from babblefish.ui.programs.gate import KeyGate
+from babblefish.ui.programs.keys import Keys
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.voices_api import create_voices_router
@@ -81,6 +84,8 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
+    app.state.keys = keys = Keys(hub.storage)
+    app.state.gate = KeyGate(keys, access, settings)
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
@@ -92,6 +97,7 @@ def create_app(
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
 
@@ -104,6 +110,7 @@ async def _lifespan(
 
     app.state.offers = Offers(settings)
     await hub.start()
+    await app.state.keys.start()
 
     async def load() -> None:
         try:
@@ -121,6 +128,7 @@ async def _lifespan(
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await app.state.pairing.close()
+        await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -209,6 +217,7 @@ def serve(
         log_config=None,
         server_header=False,
         proxy_headers=settings.http,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
         ws_ping_interval=10,
