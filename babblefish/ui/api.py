@@ -49,6 +49,7 @@ STATUS = {
     "voice": 422,
     "nothing_to_say": 422,
     "unspeakable": 422,
+    "model_not_found": 404,
     "bad_value": 422,
     "too_long": 413,
     "file_unreadable": 415,

@@ -1,13 +1,15 @@
 """The names of models that programs may ask for: OpenAI's, so that nothing has to be set
 differently, and "babblefish". Whichever is named, the engine's profile does the work."""
 
+from __future__ import annotations
+
 import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from babblefish.ui.programs.caller import Gate, needs
+from babblefish.ui.programs.caller import Caller, Gate, needs
 from babblefish.ui.programs.openai_errors import FieldError, OpenAIErrorAnswer, OpenAIRoute
 
 OWN = "babblefish"
@@ -50,18 +52,16 @@ def create_models_router(gate: Gate) -> APIRouter:
     router = APIRouter(
         prefix="/v1", tags=["OpenAI"], route_class=OpenAIRoute, responses=OPENAI_RESPONSES
     )
-    caller = needs(gate, "speak")
     known = tuple(dict.fromkeys((*SPEAKING, *TRANSCRIBING)))
 
     @router.get("/models")
-    async def models(_: caller) -> ModelsAnswer:  # pyright: ignore
+    async def models(_: Caller = needs(gate, "speak", "transcribe")) -> ModelsAnswer:
         """The names of models that may be asked for; all of them mean what this server has."""
         return ModelsAnswer(data=[ModelAnswer(id=name) for name in known])
 
     @router.get("/models/{model}")
     async def model(
-        model: Annotated[str, Path(max_length=100)],
-        _: caller,  # pyright: ignore
+        model: Annotated[str, Path(max_length=100)], _: Caller = needs(gate, "speak", "transcribe")
     ) -> ModelAnswer:
         check_model(model, known)
         return ModelAnswer(id=model)

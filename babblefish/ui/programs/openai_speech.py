@@ -1,5 +1,7 @@
 """``/v1/audio/speech`` as programs written for OpenAI's interface call it."""
 
+from __future__ import annotations
+
 import base64
 import json
 from collections.abc import AsyncGenerator
@@ -12,7 +14,7 @@ from pydantic import Field
 
 from babblefish.errors import BabbleFishError
 from babblefish.ui.api import Body
-from babblefish.ui.programs.caller import Gate, needs
+from babblefish.ui.programs.caller import Caller, Gate, needs
 from babblefish.ui.programs.live_answer import LiveAnswer
 from babblefish.ui.programs.openai_errors import OpenAIRoute, error_detail
 from babblefish.ui.programs.openai_models import OPENAI_RESPONSES, SPEAKING, check_model
@@ -57,10 +59,7 @@ def create_openai_speech_router(gate: Gate, reader: Reader) -> APIRouter:
     documented = {**SOUND, "content": {**SOUND["content"], EVENTS: {"schema": {"type": "string"}}}}
 
     @router.post("/speech", responses={200: documented}, response_class=Response)
-    async def speech(
-        body: SpeechBody,
-        caller: needs(gate, "speak"),  # pyright: ignore
-    ) -> Response:
+    async def speech(body: SpeechBody, caller: Caller = needs(gate, "speak")) -> Response:
         """Text read aloud, sent as it is made: as it is, or (``stream_format`` "sse") as events
         ``speech.audio.delta`` and, at the end, ``speech.audio.done``."""
         check_model(body.model, SPEAKING)

@@ -1,5 +1,7 @@
 """The routes for programs that want text read aloud: ``/speak`` and the list of voices."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from babblefish import languages
 from babblefish.errors import TransportError
-from babblefish.ui.api import Body, ErrorAnswer
-from babblefish.ui.programs.caller import Gate, needs
+from babblefish.ui.api import Body
+from babblefish.ui.programs.caller import Caller, Gate, needs
 from babblefish.ui.programs.live_answer import LiveAnswer
 from babblefish.ui.programs.reading import Reader, Wish
+from babblefish.ui.programs.refusals import REFUSALS
 from babblefish.ui.programs.sound_formats import MEDIA_TYPES, Format
 from babblefish.ui.programs.speech import MOST_CHARACTERS, SPEEDS
 from babblefish.ui.programs.voice_names import ANY, OPENAI_VOICES
@@ -48,15 +51,11 @@ class VoicesAnswer(BaseModel):
     """names that fit every language"""
 
 
-def create_speech_router(engine: "Engine", gate: Gate, reader: Reader) -> APIRouter:
-    errors: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorAnswer} for status in (401, 403, 413, 422, 429, 503)
-    }
-    router = APIRouter(tags=["programs"], responses=errors)
-    speaker = needs(gate, "speak")
+def create_speech_router(engine: Engine, gate: Gate, reader: Reader) -> APIRouter:
+    router = APIRouter(tags=["programs"], responses=REFUSALS)
 
     @router.post("/speak", responses={200: SOUND}, response_class=Response)
-    async def speak(body: SpeakBody, caller: speaker) -> Response:  # pyright: ignore
+    async def speak(body: SpeakBody, caller: Caller = needs(gate, "speak")) -> Response:
         """Text read aloud. The first sound comes while the rest is being made; a caller who hangs
         up stops the work. The lengths in the headers of wav and flac files are left open."""
         spoken = reader.read(caller, Wish(**body.model_dump()))
@@ -64,8 +63,8 @@ def create_speech_router(engine: "Engine", gate: Gate, reader: Reader) -> APIRou
 
     @router.get("/speak/voices")
     async def voices(
-        caller: speaker,  # pyright: ignore
         language: Annotated[str, Query(max_length=35)] = "",
+        _: Caller = needs(gate, "speak"),
     ) -> VoicesAnswer:
         """The voices of each language, or of one."""
         if not engine.ready:
