@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import TOKEN, Access, RateLimited
+from babblefish.ui.access import TOKEN, Access, TryLater
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ STATUS = {
     "consent": 422,
     "nothing_chosen": 422,
     "voice": 422,
+    "nothing_to_say": 422,
+    "unspeakable": 422,
+    "model_not_found": 404,
     "bad_value": 422,
     "too_long": 413,
     "file_unreadable": 415,
@@ -80,6 +83,9 @@ STATUS = {
     "other_version": 409,
     "too_many_laptops": 409,
     "too_many_waiting": 503,
+    "api_key": 401,
+    "scope": 403,
+    "too_many_connections": 503,
 }
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
@@ -347,7 +353,7 @@ def _seat(member: Member) -> JoinAnswer:
 
 def error_answer(error: BabbleFishError) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
-    if isinstance(error, RateLimited):
+    if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
     if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,15 @@ from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
 from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.programs.cors import Cors
+from babblefish.ui.programs.gate import KeyGate
+from babblefish.ui.programs.keys import Keys
+from babblefish.ui.programs.openai_errors import OpenAIErrors
+from babblefish.ui.programs.openai_routes import create_openai_router
 from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
+from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
 
 if TYPE_CHECKING:
@@ -82,18 +89,23 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
+    app.state.keys = keys = Keys(hub.storage)
+    app.state.gate = KeyGate(keys, access, settings)
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
-    app.include_router(create_rooms_socket_router(hub, engine, access))
+    app.include_router(create_rooms_socket_router(hub, engine, access, app.state.gate))
+    app.include_router(create_openai_router(engine, app.state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(OpenAIErrors)
+    app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
 
@@ -106,6 +118,7 @@ async def _lifespan(
 
     app.state.offers = Offers(settings)
     await hub.start()
+    await app.state.keys.start()
 
     async def load() -> None:
         try:
@@ -123,6 +136,7 @@ async def _lifespan(
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await app.state.pairing.close()
+        await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -211,6 +225,7 @@ def serve(
         log_config=None,
         server_header=False,
         proxy_headers=settings.http,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
         ws_ping_interval=10,
@@ -220,8 +235,12 @@ def serve(
         ssl_keyfile=certificates and certificates.key_file,
     )
     service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(service.run(listener))
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")

@@ -6,6 +6,7 @@ The room's ``Link`` is used as a phone's connection uses it. Knows no limits and
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,12 +83,14 @@ class Socket:
 
 class Connection:
     def __init__(
-        self, socket: Socket, member: Member, config: Config, engine: Engine, encoder: Encoder
-    ) -> None:
+        self, socket: Socket, member: Member, config: Config, engine: Engine, encoder: Encoder,
+        allowed: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        """allowed: whether it may still go on."""
         self._socket, self._member, self._config = socket, member, config
         self._outbox = Outbox(socket, encoder)
         self._reporter = Reporter(member, config, self._outbox, engine)
-        self._intake, self._fed = Intake(), asyncio.Event()
+        self._intake, self._allowed = Intake(), allowed
         self._allowance = Allowance()
         self._to_room = StreamResampler(messages.INPUT_RATE, messages.SOUND_RATE)
         self._now = asyncio.get_running_loop().time
@@ -126,11 +129,12 @@ class Connection:
         tasks = {
             sending,
             asyncio.create_task(self._read(link), name="program in"),
-            asyncio.create_task(self._feed(link), name="program sound"),
-            asyncio.create_task(self._play(link), name="program out, sound"),
+            asyncio.create_task(self._look(link), name="program look"),
             asyncio.create_task(link.closed.wait(), name="program closed"),
             asyncio.create_task(self._outbox.stuck.wait(), name="program stuck"),
         }
+        if self._config.output == "stream":
+            tasks.add(asyncio.create_task(self._stream(link), name="program stream"))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -170,19 +174,8 @@ class Connection:
             if isinstance(message, bytes):
                 self._intake.put(message)
                 self._hear(link)
-                if self._intake.waiting:
-                    self._fed.set()
             else:
                 self._event(link, message)
-
-    async def _feed(self, link: Link) -> None:
-        """Sound that came too early, when its time has come."""
-        while True:
-            await self._fed.wait()
-            while self._intake.waiting:
-                await asyncio.sleep(LOOK_S)
-                self._hear(link)
-            self._fed.clear()
 
     def _hear(self, link: Link) -> None:
         samples = self._intake.take(self._now())
@@ -210,13 +203,15 @@ class Connection:
 
     # --- out --------------------------------------------------------------------------------------
 
-    async def _play(self, link: Link) -> None:
-        if self._config.output == "stream":
-            await self._stream(link)
+    async def _look(self, link: Link) -> None:
+        """Whatever only time changes."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self._hear(link)
             if link.clips is not None:
                 link.clips.look()
+            if not self._allowed():
+                raise TransportError("api_key", "The API key was revoked.")
 
     async def _stream(self, link: Link) -> None:
         """What a phone would hear, frame by frame, at the pace at which it is heard."""

@@ -90,10 +90,7 @@ class Encoder:
             self._made.move_to_end(key)
             return self._made[key]
         at_rate = room_messages.at_rate(sound.samples, sound.rate)
-        if sound.binary:
-            made = to_int16(at_rate)
-        else:
-            made = room_messages.base64_wav(at_rate, sound.rate)
+        made = to_int16(at_rate) if sound.binary else room_messages.base64_wav(at_rate, sound.rate)
         self._made[key] = made
         while len(self._made) > _KEPT_ENCODED:
             self._made.popitem(last=False)

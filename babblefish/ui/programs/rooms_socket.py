@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import Access, RateLimited
-from babblefish.ui.api import STAGE_STATUS, STATUS
+from babblefish.ui.access import Access, TryLater
+from babblefish.ui.api import STATUS
 from babblefish.ui.programs.caller import Caller, Gate
+from babblefish.ui.programs.refusals import turn_away
 from babblefish.ui.programs.room_connection import Connection, Gone, Socket
 from babblefish.ui.programs.room_messages import Config, read_config
 from babblefish.ui.programs.room_outbox import Encoder
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 CONFIG_S = 10.0
 """within which a program says what it wants"""
 _WAIT_S = 5.0
-_CLOSE_BASE = 4000
-"""plus the HTTP status that an error would have: the code a connection is closed with"""
+_FAREWELL_S = 5.0
 
 
-def create_rooms_socket_router(hub: Hub, engine: Engine, access: Access) -> APIRouter:
-    """``websocket.app.state.gate`` must be a Gate."""
+def create_rooms_socket_router(hub: Hub, engine: Engine, access: Access, gate: Gate) -> APIRouter:
+    """``/ws/client`` alone."""
     router = APIRouter(tags=["rooms"])
     encoder = Encoder()
 
@@ -46,22 +46,24 @@ def create_rooms_socket_router(hub: Hub, engine: Engine, access: Access) -> APIR
         try:
             await _serve(socket, websocket)
         except BabbleFishError as error:
-            await _refuse(socket, error)
+            await _refuse(socket, websocket, error)
         except (Gone, WebSocketDisconnect):
             return
 
     async def _serve(socket: Socket, websocket: WebSocket) -> None:
-        gate: Gate = websocket.app.state.gate
-        caller = await _caller(gate, websocket)
+        caller = await _caller(websocket)
         with gate.hold(caller):
             config = await _config(socket)
             entrance = _Entrance(hub, access, engine, caller)
             member = entrance.come(config)
             if isinstance(member, Place):
                 member = await _wait(hub, socket, config, member)
-            await Connection(socket, member, config, engine, encoder).run()
+            connection = Connection(
+                socket, member, config, engine, encoder, lambda: gate.still(caller)
+            )
+            await connection.run()
 
-    async def _caller(gate: Gate, websocket: WebSocket) -> Caller:
+    async def _caller(websocket: WebSocket) -> Caller:
         """A key is not needed: a room's token is enough, as for phones."""
         if "authorization" in websocket.headers:
             return await gate.admit(websocket, "rooms")
@@ -165,12 +167,12 @@ async def _hung_up(socket: Socket) -> None:
         await socket.receive()
 
 
-async def _refuse(socket: Socket, error: BabbleFishError) -> None:
-    status = STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))
-    message = {"type": "error", "code": error.code, "message": error.message}
-    retry_after = getattr(error, "retry_after", None)
-    if isinstance(error, RateLimited) or retry_after is not None:
-        message["retry_after"] = retry_after
-    with contextlib.suppress(Gone):
-        await socket.send(message)
-        await socket.close(_CLOSE_BASE + status, error.code)
+async def _refuse(socket: Socket, websocket: WebSocket, error: BabbleFishError) -> None:
+    """Whole as a message, and shortened as the reason for closing."""
+    message: dict[str, Any] = {"type": "error", "code": error.code, "message": error.message}
+    if isinstance(error, TryLater):
+        message["retry_after"] = error.retry_after
+    with contextlib.suppress(Gone, WebSocketDisconnect, OSError, RuntimeError, TimeoutError):
+        async with asyncio.timeout(_FAREWELL_S):
+            await socket.send(message)
+            await turn_away(websocket, error)
