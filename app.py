@@ -8,6 +8,7 @@ import sys
 import typer
 
 from babblefish import logs
+from babblefish.client.cli import client
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
@@ -15,6 +16,7 @@ from babblefish.ui import backup_cli, options
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
+app.command()(client)
 app.command()(backup_cli.backup)
 app.command()(backup_cli.restore)
 
