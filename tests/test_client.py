@@ -17,6 +17,7 @@ from babblefish.client.connection import Participant
 from babblefish.client.sound import recording
 from babblefish.client.trust import trusting
 from babblefish.errors import AudioError, SettingsError, TransportError
+from babblefish.network import fingerprint
 from babblefish.settings import Settings
 from babblefish.ui.tls import Certificates
 from rooms.hub import Hub
@@ -106,7 +107,7 @@ async def test_what_cannot_work_is_said(server, room, tmp_path):
         await start("--room", link(server, room), "--wav", tmp_path / "none.wav"),
         await start("--room", "http://localhost:9/r/ABC#t=abc"),
     ]
-    wanted = ["the whole link", "ask the host", "no file", "does not answer"]
+    wanted = ["the whole link", "Ask the host", "no file", "does not answer"]
     for process, words in zip(processes, wanted, strict=True):
         code, _, err = await ended(process)
         assert code == 1 and words in err and "Traceback" not in err, (words, err)
@@ -157,7 +158,7 @@ async def test_a_server_with_an_authority_of_its_own(engine, tmp_path):
     async with serving(hub, engine, certificates=certificates, options=files) as server:
         room = hub.create("Safe")
         address = room_address(link(server, room))
-        shown = certificates.fingerprint()
+        shown = fingerprint(certificates.authority_der())
         saved = tmp_path / "saved.crt"
         saved.write_bytes(certificates.authority_der())
         for wanted, file in ((shown, None), ("", saved)):
