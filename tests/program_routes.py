@@ -61,7 +61,9 @@ async def programs(
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
+    own = list(app.router.routes)
     app.include_router(_routes(app.state.gate, release))
+    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
     options = {} if peer is None else {"proxy_headers": True, "forwarded_allow_ips": "*"}
     headers = {"Connection": "close"}
     async with running(app, **options) as base:
