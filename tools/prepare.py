@@ -145,7 +145,8 @@ def apt_install(packages: list[str]) -> bool:
 
 def install_system_packages(dev: bool, weights: bool) -> None:
     wanted = wanted_packages(dev)
-    if shutil.which("npm") is None and (weights or dev):  # not in the list: other sources' nodejs brings it along
+    # npm is not in the list: other sources' nodejs brings it along
+    if shutil.which("npm") is None and (weights or dev):
         if not (VENV / ".weights").exists():
             wanted["npm"] = "Kokoro's voices, which are needed once"
         elif dev:

@@ -35,6 +35,8 @@ from babblefish.ui.pairing import create_pairing
 from babblefish.ui.programs.cors import Cors
 from babblefish.ui.programs.gate import KeyGate
 from babblefish.ui.programs.keys import Keys
+from babblefish.ui.programs.openai_errors import OpenAIErrors
+from babblefish.ui.programs.openai_routes import create_openai_router
 from babblefish.ui.programs.status import create_status_router
 from babblefish.ui.programs.text import create_text_router
 from babblefish.ui.tls import Certificates
@@ -98,11 +100,13 @@ def create_app(
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     app.include_router(create_text_router(engine, app.state.gate, access))
     app.include_router(create_status_router(hub, engine, app.state.gate))
+    app.include_router(create_openai_router(engine, app.state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(OpenAIErrors)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
