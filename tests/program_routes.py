@@ -60,10 +60,13 @@ async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
+    own = list(app.router.routes)
     app.include_router(_routes(app.state.gate, release))
+    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
     proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
+    headers = {"Connection": "close"}
     async with running(app, **proxied) as base:
-        async with httpx.AsyncClient(base_url=base, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as http:
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 
 

@@ -83,9 +83,12 @@ STATUS = {
     "api_key": 401,
     "scope": 403,
     "too_many_connections": 503,
+    "pair": 422,
+    "language_unclear": 422,
+    "hung_up": 499,
 }
 """HTTP status of each error code"""
-STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
+STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503, "translation": 503}
 """of the other codes, by where they come from; anything else is 500"""
 
 PLACE_SECONDS = 8.0

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import segno
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
@@ -37,6 +37,8 @@ from babblefish.ui.programs.gate import KeyGate
 from babblefish.ui.programs.keys import Keys
 from babblefish.ui.programs.openai_errors import OpenAIErrors
 from babblefish.ui.programs.openai_routes import create_openai_router
+from babblefish.ui.programs.status import create_status_router
+from babblefish.ui.programs.text import create_text_router
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.udp_ports import PortRangeLoop
@@ -96,6 +98,8 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
+    app.include_router(create_text_router(engine, app.state.gate, access))
+    app.include_router(create_status_router(hub, engine, app.state.gate))
     app.include_router(create_openai_router(engine, app.state.gate))
     _add_pages(app, certificates)
     if admin is not None:
@@ -155,14 +159,6 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
     @app.get("/r/{code}", include_in_schema=False)
     async def room(code: str) -> Response:
         return page("room.html")
-
-    @app.get("/health", tags=["server"])
-    async def health(request: Request) -> JSONResponse:
-        """``ok`` once people can be heard and translated, ``starting`` until then."""
-        state = request.app.state
-        if state.failure is not None:
-            return JSONResponse({"status": "failed"}, 503)
-        return JSONResponse({"status": "ok" if state.ready.is_set() else "starting"})
 
     if certificates is not None:
 
