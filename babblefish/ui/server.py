@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from babblefish.ui.programs.openai_errors import OpenAIErrors
 from babblefish.ui.programs.openai_routes import create_openai_router
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
+from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
 
 if TYPE_CHECKING:
@@ -231,8 +233,12 @@ def serve(
         ssl_keyfile=certificates and certificates.key_file,
     )
     service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(service.run(listener))
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")
