@@ -12,9 +12,11 @@ from babblefish.audio import rms
 from babblefish.engine.claims import KOKORO
 from babblefish.engine.stages import PLAYOUT_RATE, SynthesiserCapabilities
 from babblefish.engine.tempo import stretched
+from babblefish.engine.text_language import TextLanguage
 from babblefish.errors import SynthesisError, WorkerError
 from babblefish.ui.programs import live_answer, sound_formats
 from babblefish.ui.programs.live_answer import LiveAnswer
+from babblefish.ui.programs.reading import spoken_language
 from babblefish.ui.programs.speech import readable
 from babblefish.ui.programs.voice_names import OPENAI_VOICES, choose, language_of
 
@@ -184,6 +186,24 @@ def test_other_names_are_refused_with_what_there_is(voice):
     with pytest.raises(SynthesisError) as caught:
         choose(Voices(), voice, "haw")
     assert caught.value.code == "language" and "pl" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("certainty", "candidates", "language"),
+    [
+        (0.9, ("pl", "fr"), "pl"),
+        (0.9, ("ka",), "ka"),
+        (0.4, ("sa", "fr", "pl"), "fr"),
+        (0.4, ("sa",), "en"),
+        (0.1, ("fr", "pl"), "en"),
+        (0.0, (), "en"),
+    ],
+)
+def test_a_text_is_read_in_what_it_is_likely_written_in_else_in_english(
+    certainty, candidates, language
+):
+    found = TextLanguage(candidates[0] if candidates else "und", certainty, candidates)
+    assert spoken_language(found, {"en", "fr", "pl"}) == language
 
 
 # --- tempo and formats ------------------------------------------------------------------------
