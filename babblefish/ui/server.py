@@ -41,6 +41,7 @@ from babblefish.ui.programs.openai_routes import create_openai_router
 from babblefish.ui.programs.status import create_status_router
 from babblefish.ui.programs.text import create_text_router
 from babblefish.ui.programs.uploads import Uploads
+from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.udp_ports import PortRangeLoop
@@ -102,6 +103,7 @@ def create_app(
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     app.include_router(create_text_router(engine, app.state.gate, access))
     app.include_router(create_status_router(hub, engine, app.state.gate))
+    app.include_router(create_rooms_socket_router(hub, engine, access, app.state.gate))
     app.include_router(create_openai_router(engine, app.state.gate))
     app.state.uploads = uploads = Uploads.of(settings)
     app.include_router(create_listening_router(engine, app.state.gate, uploads))
