@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     offers_per_minute: int = Field(20, ge=1)
     """WebRTC offers accepted per address and room"""
 
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """of the log on stderr; auto: text at a terminal, one JSON object a line elsewhere"""
+
     lag_budget: float = Field(12.0, gt=0)
     """seconds of unheard translation after which the oldest is shown as caption only"""
     original_level: float = Field(0.2, ge=0, le=1)

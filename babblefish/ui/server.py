@@ -28,12 +28,16 @@ from babblefish.errors import SettingsError
 from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
 from babblefish.ui.accelerators_api import create_accelerators_router
-from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
+from babblefish.ui.access import Access, Guard, SecurityHeaders
+from babblefish.ui.access_log import AccessLog
 from babblefish.ui.api import create_router, install_errors
+from babblefish.ui.metrics import Metrics
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.voices_api import create_voices_router
+from babblefish.ui.watch import Watch
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
@@ -81,6 +85,9 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
+    state = app.state
+    state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
+    state.metrics = Metrics(state.watch)
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
@@ -115,11 +122,13 @@ async def _lifespan(
         app.state.ready.set()
 
     loading = asyncio.create_task(load(), name="load models")
+    watching = asyncio.create_task(app.state.watch.run(), name="watch")
     try:
         yield
     finally:
         loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(loading, watching, return_exceptions=True)
         await app.state.pairing.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
@@ -190,7 +199,6 @@ def serve(
     settings: Settings, hub: Hub, engine: Engine, mount_admin: MountAdmin | None = None
 ) -> None:
     """Serve until interrupted. Raises BabbleFishError when the server cannot start."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     listener = bind(settings.host, settings.port)
     certificates = None
     if not settings.http:
