@@ -35,6 +35,7 @@ from babblefish.engine.segmenter import (
 )
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import ENOUGH_PITCH_SECONDS
+from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import (
     Audio,
@@ -60,11 +61,12 @@ class Session:
 
     def __init__(
         self, member: str, engine: Engine, audience: Audience, *, eager: bool = True,
-        language_fixed: bool = False,
+        language_fixed: bool = False, priority: Priority = Priority.NOW,
     ) -> None:  # fmt: skip
         """eager: partial captions, and attempts at every pause; files need neither.
-        language_fixed: the language declared is an order, not a hint."""
-        self.member = member
+        language_fixed: the language declared is an order, not a hint.
+        priority: of work on what was said."""
+        self.member, self.priority = member, priority
         self._eager, self._language_fixed = eager, language_fixed
         self.dropped_frames = 0
         self.received = 0

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from babblefish import metrics
 from babblefish.engine.cloning_messages import LaptopFigures, LaptopState
-from babblefish.errors import TransportError
 from babblefish.metrics import Durations, Labels, quantile
 from babblefish.settings import Settings
-from babblefish.ui.metrics import create_metrics_router
-from babblefish.ui.programs.caller import Caller
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests.phones import Phone, join, tone
@@ -29,32 +26,17 @@ from tests.served import running, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEY = {"Authorization": "Bearer watcher"}
-
-
-class OneKey:
-    """A gate that knows one key, which may watch."""
-
-    async def admit(self, connection, scope, cost=1):
-        if connection.headers.get("authorization") != KEY["Authorization"]:
-            raise TransportError("api_key", "This key is not known.")
-        assert scope == "watch"
-        return Caller("k1", "Prometheus", frozenset({"watch"}), "local")
-
-    @contextmanager
-    def hold(self, caller):
-        yield
-
 
 @dataclass
 class Watched:
     http: httpx.AsyncClient
     hub: Hub
-    app: object
+    app: FastAPI
+    key: dict[str, str]
 
     async def figures(self) -> dict[str, float]:
         """Sample with its labels, as written → value."""
-        answer = await self.http.get("/metrics", headers=KEY)
+        answer = await self.http.get("/metrics", headers=self.key)
         assert answer.status_code == 200, answer.text
         return {
             sample.name + "".join(f"|{value}" for _, value in sorted(sample.labels.items())):
@@ -63,19 +45,19 @@ class Watched:
         }  # fmt: skip
 
     async def text(self) -> str:
-        return (await self.http.get("/metrics", headers=KEY)).text
+        return (await self.http.get("/metrics", headers=self.key)).text
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def watched(engine) -> AsyncIterator[Watched]:
     """Real rooms and worker processes behind real HTTP."""
     hub = Hub(Settings(), engine)
-    app = create_app(Settings(http=True), hub, engine)
-    app.include_router(create_metrics_router(app.state.metrics, OneKey()))
+    app = create_app(Settings(http=True, requests_per_address=100_000), hub, engine)
     engine.start = engine.close = nothing  # the fixture's business
     async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
         await app.state.ready.wait()
-        yield Watched(http, hub, app)
+        _, key = await app.state.keys.make("Prometheus", ["watch"], 100_000, 30)
+        yield Watched(http, hub, app, {"Authorization": f"Bearer {key}"})
 
 
 async def nothing() -> None:
@@ -241,22 +223,27 @@ async def test_others_add_figures_of_their_own(watched):
 
 async def test_only_a_key_that_may_watch_opens_it(watched):
     assert (await watched.http.get("/metrics")).status_code == 401
+    _, other = await watched.app.state.keys.make("Kiosk", ["translate"], 600, 30)
+    other = await watched.http.get("/metrics", headers={"Authorization": f"Bearer {other}"})
+    assert other.status_code == 403 and other.json()["error"]["code"] == "scope"
     wrong = await watched.http.get("/metrics", headers={"Authorization": "Bearer wrong"})
     assert wrong.status_code == 401 and wrong.json()["error"]["code"] == "api_key"
 
 
 async def test_it_comes_in_both_of_prometheus_formats(watched):
-    plain = await watched.http.get("/metrics", headers=KEY)
+    plain = await watched.http.get("/metrics", headers=watched.key)
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert plain.headers["cache-control"] == "no-store"
     for accept in (
         "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5",
         "application/openmetrics-text;version=nonsense",
     ):
-        answer = await watched.http.get("/metrics", headers=KEY | {"Accept": accept})
+        answer = await watched.http.get("/metrics", headers=watched.key | {"Accept": accept})
         assert answer.headers["content-type"].startswith("application/openmetrics-text")
         assert {f.name for f in open_families(answer.text)} >= {"babblefish_rooms"}
-    odd = await watched.http.get("/metrics", headers=KEY | {"Accept": "text/plain;version=a.b"})
+    odd = await watched.http.get(
+        "/metrics", headers=watched.key | {"Accept": "text/plain;version=a.b"}
+    )
     assert odd.status_code == 200
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from babblefish.audio import rms
 from babblefish.errors import AudioError
-from babblefish.ui import recordings
+from babblefish.ui import decoder, recordings
 from babblefish.ui.decoding import decode
 from babblefish.ui.recordings import MOST_BYTES, Recordings
 from tests.sound_files import RATE, encoded, flac, long_silence, tone, wav, without_length
@@ -102,7 +102,7 @@ async def test_a_decoder_that_hangs_or_dies_is_an_answer_in_words(monkeypatch):
     with pytest.raises(AudioError) as error:
         await Recordings(seconds=0.001).read(wav(tone(1.0)), 30.0)
     assert error.value.code == "undecodable"
-    monkeypatch.setattr(recordings, "_ENVIRONMENT", {"PYTHONPATH": "/nowhere"})
+    monkeypatch.setattr(decoder, "_ENVIRONMENT", {"PYTHONPATH": "/nowhere"})
     with pytest.raises(AudioError) as error:
         await Recordings().read(wav(tone(1.0)), 30.0)
     assert error.value.code == "undecodable" and "WAV" in error.value.message

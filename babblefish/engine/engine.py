@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from babblefish import languages
-from babblefish.engine import routes, translations
+from babblefish.engine import routes, translations, words
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
@@ -29,7 +29,7 @@ from babblefish.engine.strain import Strain
 from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
-from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
+from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance, Word
 
 if TYPE_CHECKING:
     from babblefish.engine.two_tier import OwnVoice
@@ -228,6 +228,32 @@ class Engine:
         if drafter and (language is None or language in drafter.capabilities.languages):
             return drafter
         return self.recogniser
+
+    async def words(
+        self, samples: np.ndarray, text: str, language: str, priority: Priority = Priority.BATCH
+    ) -> tuple[Word, ...]:
+        """When the words of ``text`` were said in (n,) float32 of 16 kHz speech of any length, in
+        seconds from its beginning; in order, never overlapping. Languages without spaces between
+        words are cut into characters (see ``word_splitting``).
+
+        Empty where no stage of this profile can tell (``times_words``), where ``text`` has no word,
+        or where it cannot be what is said. Raises BabbleFishError as the recogniser does.
+        """
+        timer = self._word_timer(language)
+        if timer is None or not text.strip() or not len(samples):
+            return ()
+        return await words.words(timer, samples, text, language, priority)
+
+    def times_words(self, language: str) -> bool:
+        """Whether ``words`` knows this language."""
+        return self._word_timer(language) is not None
+
+    def _word_timer(self, language: str) -> WorkerPool | PoolPart | None:
+        """The drafter if it can: what nobody waits for had better not keep the recogniser."""
+        for stage in (self._drafter, self.recogniser):
+            if stage is not None and language in stage.capabilities.word_times:
+                return stage
+        return None
 
     def foresight(self, pace: Callable[[str], float | None]) -> Foresight:
         """For one utterance's drafts; then give it to ``process``."""

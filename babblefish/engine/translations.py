@@ -47,6 +47,7 @@ def request(
     return RecognitionRequest(
         declared, utterance.language_fixed, tuple(sorted(into)), when, draft=draft,
         glossary=utterance.glossary if able.glossary else (), among=utterance.among,
+        context=utterance.context,
     )  # fmt: skip
 
 

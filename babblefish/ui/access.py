@@ -23,6 +23,8 @@ from babblefish import metrics
 from babblefish.errors import RoomError, TransportError
 from babblefish.settings import Settings
 from babblefish.ui import recordings
+from babblefish.ui.programs.cors import allowed_origin
+from babblefish.ui.programs.paths import UPLOADS
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """shape of room tokens and participants' keys"""
@@ -48,14 +50,26 @@ _HEADERS = {
 }
 
 
-class RateLimited(TransportError):
-    """Asked too often; try again after ``retry_after`` seconds."""
+class TryLater(TransportError):
+    """Not now; try again after ``retry_after`` seconds."""
+
+    def __init__(self, code: str, message: str, retry_after: int) -> None:
+        super().__init__(code, message)
+        self.retry_after = retry_after
+
+    def __reduce__(self):
+        return type(self), (self.code, self.message, self.retry_after)
+
+
+class RateLimited(TryLater):
+    """Asked too often."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(
-            "rate_limited", f"Too many requests. Please try again in {retry_after} seconds."
+            "rate_limited",
+            f"Too many requests. Please try again in {retry_after} seconds.",
+            retry_after,
         )
-        self.retry_after = retry_after
 
     def __reduce__(self):
         return type(self), (self.retry_after,)
@@ -66,6 +80,9 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self.public_host = urlsplit(settings.public_url).netloc.lower()
+        self.origins = settings.allowed_origins
+        self.most_upload = settings.max_upload_mb * 10**6
+        """bytes"""
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._limits: dict[str, RateLimitItem] = {
             "request": parse("900/minute"),
@@ -82,20 +99,30 @@ class Access:
             "guess": parse("30/minute"),
             "ask": parse("12/minute"),
             "socket": parse("60/minute"),
+            "key_guess": parse("30/minute"),
         }
 
     def hit(self, action: str, *keys: str) -> None:
         """Count one ``action`` of ``keys`` (address, room …); RateLimited when it is too many."""
-        if not self._limiter.hit(self._limits[action], action, *keys):
-            raise self._refusal(action, keys)
+        limit = self._limits[action]
+        if not self._limiter.hit(limit, action, *keys):
+            raise self._refusal(limit, action, keys)
 
     def check(self, action: str, *keys: str) -> None:
         """As ``hit``, without counting."""
-        if not self._limiter.test(self._limits[action], action, *keys):
-            raise self._refusal(action, keys)
+        limit = self._limits[action]
+        if not self._limiter.test(limit, action, *keys):
+            raise self._refusal(limit, action, keys)
 
-    def _refusal(self, action: str, keys: tuple[str, ...]) -> RateLimited:
-        stats = self._limiter.get_window_stats(self._limits[action], action, *keys)
+    def spend(self, per_minute: int, action: str, *keys: str, cost: int = 1) -> None:
+        """As ``hit``, ``cost`` times one of ``per_minute``. What costs more than a whole minute
+        has is let through when nothing else was."""
+        limit = RateLimitItemPerMinute(per_minute)
+        if not self._limiter.hit(limit, action, *keys, cost=min(cost, per_minute)):
+            raise self._refusal(limit, action, keys)
+
+    def _refusal(self, limit: RateLimitItem, action: str, keys: tuple[str, ...]) -> RateLimited:
+        stats = self._limiter.get_window_stats(limit, action, *keys)
         return RateLimited(max(1, round(stats.reset_time - time.time())))
 
     @staticmethod
@@ -131,7 +158,7 @@ async def send_error(send: Send, status: int, error: TransportError) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if isinstance(error, RateLimited):
+    if isinstance(error, TryLater):
         headers.append((b"retry-after", str(error.retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -140,7 +167,8 @@ async def send_error(send: Send, status: int, error: TransportError) -> None:
 class Guard:
     """Refuses requests of other sites, floods and bodies that are too large.
 
-    The HTTP server holds a body to its announced length, so that the announcement is enough.
+    The HTTP server holds a body to its announced length, so that the announcement is enough; a
+    body without one is counted as it arrives, and only uploads of programs may come so.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -148,7 +176,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            if not self._own_site(Headers(scope=scope)):
+            if not self._welcome(scope):
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
                 return
@@ -159,29 +187,39 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["method"] not in ("GET", "HEAD") and not self._own_site(headers):
+        if scope["method"] not in ("GET", "HEAD") and not self._welcome(scope):
             error = TransportError("origin", "Requests of other web sites are not accepted.")
             await send_error(send, 403, error)
             return
-        api = scope["path"].startswith("/api/")
-        if api:
+        if scope["path"].startswith("/api/"):
             try:
                 self._access.hit("request", Access.address(HTTPConnection(scope)))
             except RateLimited as error:
                 await send_error(send, 429, error)
                 return
-        limit = API_BODY_BYTES if api else OTHER_BODY_BYTES
-        limit = recordings.MOST_BYTES if recordings.PATHS.fullmatch(scope["path"]) else limit
-        if "transfer-encoding" in headers:
+        limit, unmeasured = self._limit(scope["path"]), "transfer-encoding" in headers
+        if unmeasured and not UPLOADS.fullmatch(scope["path"]):
             error = TransportError("no_length", "Send the request with its Content-Length.")
             await send_error(send, 411, error)
             return
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
-            error = TransportError("too_large", f"A request is at most {limit} bytes long.")
-            await send_error(send, 413, error)
+            await send_error(send, 413, _too_large(limit))
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, _counted(receive, limit) if unmeasured else receive, send)
+
+    def _limit(self, path: str) -> int:
+        """Bytes of a request's body."""
+        if UPLOADS.fullmatch(path):
+            return self._access.most_upload
+        if recordings.PATHS.fullmatch(path):
+            return recordings.MOST_BYTES
+        return API_BODY_BYTES if path.startswith("/api/") else OTHER_BODY_BYTES
+
+    def _welcome(self, scope: Scope) -> bool:
+        if allowed_origin(scope, self._access.origins):
+            return True
+        return self._own_site(Headers(scope=scope))
 
     def _own_site(self, headers: Headers) -> bool:
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
@@ -191,6 +229,25 @@ class Guard:
             return True
         host = urlsplit(origin).netloc.lower()
         return bool(host) and host in (headers.get("host", "").lower(), self._access.public_host)
+
+
+def _too_large(limit: int) -> TransportError:
+    return TransportError("too_large", f"A request is at most {limit} bytes long.")
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """``receive``, which raises TransportError("too_large") past ``limit`` bytes."""
+    arrived = 0
+
+    async def counting() -> Message:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get("body", b""))
+        if arrived > limit:
+            raise _too_large(limit)
+        return message
+
+    return counting
 
 
 class SecurityHeaders:

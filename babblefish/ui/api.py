@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from babblefish import metrics
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import TOKEN, Access, RateLimited
+from babblefish.ui.access import TOKEN, Access, TryLater
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ STATUS = {
     "other_version": 409,
     "too_many_laptops": 409,
     "too_many_waiting": 503,
+    "api_key": 401,
+    "scope": 403,
+    "too_many_connections": 503,
 }
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
@@ -346,7 +349,7 @@ def _seat(member: Member) -> JoinAnswer:
 def error_answer(error: BabbleFishError) -> JSONResponse:
     metrics.error(error.stage, error.code)
     headers = {"Cache-Control": "no-store"}
-    if isinstance(error, RateLimited):
+    if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
     if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"

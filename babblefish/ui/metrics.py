@@ -5,7 +5,7 @@ queues, workers, laptops, storage, processes. Other parts add theirs with ``Metr
 counters in ``babblefish.metrics.REGISTRY``. No label holds a name, a key or a room's code.
 """
 
-# no "from __future__ import annotations": FastAPI reads the route's from where it stands
+from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from babblefish.metrics import PREFIX, REGISTRY
 from babblefish.ui.api import ErrorAnswer
-from babblefish.ui.programs.caller import Gate, needs
+from babblefish.ui.programs.caller import Caller, Gate, needs
 from babblefish.ui.reading import Reading, read
 from babblefish.ui.watch import Watch
 
@@ -78,14 +78,13 @@ class _Both:
 
 def create_metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
     router = APIRouter(tags=["server"])
-    caller = needs(gate, "watch")
     shown = {
         200: {"content": {CONTENT_TYPE: {}, OPEN_CONTENT_TYPE: {}}, "description": "The figures"},
-        **{status: {"model": ErrorAnswer} for status in (401, 403, 429)},
+        **{status: {"model": ErrorAnswer} for status in (401, 403, 429, 503)},
     }
 
     @router.get("/metrics", response_class=Response, responses=shown)
-    async def figures(request: Request, _caller: caller) -> Response:  # type: ignore[valid-type]
+    async def figures(request: Request, _: Caller = needs(gate, "watch")) -> Response:
         """Figures for Prometheus. Bearer: a key that may watch."""
         open_format = "application/openmetrics-text" in request.headers.get("accept", "")
         content_type = OPEN_CONTENT_TYPE if open_format else CONTENT_TYPE
@@ -171,7 +170,7 @@ def _workers(now: Reading) -> Iterator[Metric]:
               {p.name: len(p.pids) for p in pools})  # fmt: skip
 
 
-def _laptops(laptops: "tuple[LaptopState, ...]") -> Iterator[Metric]:
+def _laptops(laptops: tuple[LaptopState, ...]) -> Iterator[Metric]:
     """By their random ids, which the log uses, too."""
     conditions = dict.fromkeys(_CONDITIONS, 0) | {
         condition: sum(laptop.condition == condition for laptop in laptops)

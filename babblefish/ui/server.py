@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,15 @@ from babblefish.ui.accelerators_api import create_accelerators_router
 from babblefish.ui.access import Access, Guard, SecurityHeaders
 from babblefish.ui.access_log import AccessLog
 from babblefish.ui.api import create_router, install_errors
-from babblefish.ui.metrics import Metrics
+from babblefish.ui.metrics import Metrics, create_metrics_router
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.programs.cors import Cors
+from babblefish.ui.programs.gate import KeyGate
+from babblefish.ui.programs.keys import Keys
 from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
+from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
 from babblefish.ui.watch import Watch
 
@@ -85,6 +90,8 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
+    app.state.keys = keys = Keys(hub.storage)
+    app.state.gate = KeyGate(keys, access, settings)
     state = app.state
     state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
     state.metrics = Metrics(state.watch)
@@ -94,11 +101,13 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
+    app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
 
@@ -111,6 +120,7 @@ async def _lifespan(
 
     app.state.offers = Offers(settings)
     await hub.start()
+    await app.state.keys.start()
 
     async def load() -> None:
         try:
@@ -130,6 +140,7 @@ async def _lifespan(
         watching.cancel()
         await asyncio.gather(loading, watching, return_exceptions=True)
         await app.state.pairing.close()
+        await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -217,6 +228,7 @@ def serve(
         log_config=None,
         server_header=False,
         proxy_headers=settings.http,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
         ws_ping_interval=10,
@@ -226,8 +238,12 @@ def serve(
         ssl_keyfile=certificates and certificates.key_file,
     )
     service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(service.run(listener))
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")

@@ -57,8 +57,8 @@ class Gate(Protocol):
 
 
 def needs(gate: Gate, scope: Scope) -> Any:
-    """A parameter's type for routes: ``caller: needs(gate, "translate")`` is an admitted Caller,
-    and the OpenAPI document says that a key is needed."""
+    """A parameter's default for routes: ``caller: Caller = needs(gate, "translate")`` is an
+    admitted Caller, and the OpenAPI document says that a key is needed."""
 
     async def admitted(
         connection: HTTPConnection,
@@ -66,4 +66,4 @@ def needs(gate: Gate, scope: Scope) -> Any:
     ) -> Caller:
         return await gate.admit(connection, scope)
 
-    return Annotated[Caller, Depends(admitted)]
+    return Depends(admitted)
