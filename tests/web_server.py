@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ _TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME) / 48000)).astype(np.in
 
 class ScriptedEngine:
     """Nine languages: some with a voice, one with captions only, one that cannot be heard."""
+
+    profile_name, strain = "scripted", 0.0
+    pools: tuple = ()
 
     def __init__(self) -> None:
         self.ready = False
@@ -156,6 +160,12 @@ class ScriptedMember:
         self.profile = ""
         self.heard_peak = 0
         self.events: list[ClientEvent] = []
+        self.session = SimpleNamespace(speaking=False, waiting=(0, 0))
+        self.playout = SimpleNamespace(lag=0.0)
+
+    @property
+    def connected(self) -> bool:
+        return self.link is not None
 
     def attach(self, send: Callable[[ServerEvent], None]) -> ScriptedLink:
         return ScriptedLink(self, send)
@@ -253,6 +263,7 @@ class ScriptedHub:
     def __init__(self) -> None:
         self.rooms: dict[str, ScriptedRoom] = {}
         self.profiles = ScriptedProfiles()
+        self.storage, self.laptops = None, SimpleNamespace(states=())
 
     async def start(self) -> None:
         pass

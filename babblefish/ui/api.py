@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from babblefish import metrics
 from babblefish.errors import BabbleFishError, RoomError, TransportError
 from babblefish.ui.access import TOKEN, Access, CutOff, TryLater
 from rooms.admission import Place, find_place
@@ -360,6 +361,7 @@ def _seat(member: Member) -> JoinAnswer:
 
 
 def error_answer(error: BabbleFishError) -> JSONResponse:
+    metrics.error(error.stage, error.code)
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
@@ -387,10 +389,12 @@ def install_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
         code = {400: "bad_input", 404: "not_found", 405: "method"}.get(error.status_code, "http")
+        metrics.error(TransportError.stage, code)
         body = {"error": {"code": code, "message": f"{error.detail}."}}
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        metrics.error(BabbleFishError.stage, "internal")
         body = {"error": {"code": "internal", "message": "That did not work. Please try again."}}
         return JSONResponse(body, status_code=500)
