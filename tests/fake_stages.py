@@ -234,6 +234,11 @@ class Echo:
         time.sleep(seconds)
         return value
 
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
+
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):
             interruption.check()
