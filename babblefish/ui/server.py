@@ -40,10 +40,10 @@ from babblefish.ui.programs.keys import Keys
 from babblefish.ui.programs.listening_api import create_listening_router
 from babblefish.ui.programs.openai_errors import OpenAIErrors
 from babblefish.ui.programs.openai_routes import create_openai_router
+from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
 from babblefish.ui.programs.status import create_status_router
 from babblefish.ui.programs.text import create_text_router
 from babblefish.ui.programs.uploads import Uploads
-from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
 from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
