@@ -30,17 +30,17 @@ def default(context: typer.Context) -> None:
 def serve(
     http: options.Http = False, host: options.Host = None, port: options.Port = None,
     profile: options.Profile = None, device: options.Device = None,
-    precision: options.Precision = None,
+    precision: options.Precision = None, log_format: options.LogFormat = None,
 ) -> None:  # fmt: skip
     """Start the room server."""
     from babblefish.ui.server import run
 
-    run(
-        load_settings(
-            http=http or None, host=host, port=port, profile=profile, device=device,
-            precision=precision,
-        )
+    settings = load_settings(
+        http=http or None, host=host, port=port, profile=profile, device=device,
+        precision=precision, log_format=log_format,
     )  # fmt: skip
+    logs.configure(settings.log_format)
+    run(settings)
 
 
 @app.command()

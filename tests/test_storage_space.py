@@ -13,16 +13,8 @@ import pytest
 from babblefish.errors import StorageError
 from babblefish.storage.database import Database
 from babblefish.storage.storage import Storage
-from tests.stored import (
-    QUICK,
-    form,
-    opened,
-    python,
-    room,
-    said,
-    until,
-    voiceprint,
-)
+from tests.patience import until
+from tests.stored import QUICK, form, opened, python, room, said, voiceprint
 
 FULL = textwrap.dedent("""
     import asyncio, resource, sys
