@@ -11,10 +11,12 @@ from babblefish import logs
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
-from babblefish.ui import options
+from babblefish.ui import backup_cli, options
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
+app.command()(backup_cli.backup)
+app.command()(backup_cli.restore)
 
 
 @app.callback(invoke_without_command=True)

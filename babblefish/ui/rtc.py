@@ -33,7 +33,7 @@ from babblefish.protocol import (
     Warn,
 )
 from babblefish.settings import Settings
-from babblefish.ui.sdp import ask_for_quality, narrow_offer
+from babblefish.ui.sdp import also_at, ask_for_quality, narrow_offer, reachable
 from babblefish.ui.sound import FRAME, RATE, Intake, OpusTrack, Pace
 
 if TYPE_CHECKING:
@@ -248,6 +248,7 @@ class Offers(WebRTCConnectionMixin):
         self.calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task] = {}
         self._timeout = settings.connection_timeout
+        self._announce = settings.announce
         self._closing = False
 
     async def answer(self, find: Callable[[], Member], sdp: str) -> str:
@@ -272,7 +273,7 @@ class Offers(WebRTCConnectionMixin):
                 answer = await self._negotiate(call, offer)
         except BaseException as error:
             await self._drop(call)
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, (asyncio.CancelledError, TransportError)):
                 raise
             log.info("An offer failed: %s", type(error).__name__)
             raise TransportError(
@@ -308,7 +309,11 @@ class Offers(WebRTCConnectionMixin):
         for transceiver in pc.getTransceivers():
             transceiver.sender.replaceTrack(OpusTrack(call.next_frame))
             setattr(transceiver.receiver, _PACKET_BUFFER, Intake(call.hear))
-        return ask_for_quality(answer["sdp"])
+        if not reachable(answer["sdp"]):
+            raise TransportError(
+                "server_full", "The server has no UDP port left: widen BABBLEFISH_UDP_PORTS."
+            )
+        return also_at(ask_for_quality(answer["sdp"]), self._announce)
 
     @staticmethod
     def _state_changed(call: Call, pc: RTCPeerConnection) -> None:

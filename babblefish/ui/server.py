@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,12 @@ from babblefish.ui.programs.cors import Cors
 from babblefish.ui.programs.gate import KeyGate
 from babblefish.ui.programs.keys import Keys
 from babblefish.ui.programs.listening_api import create_listening_router
+from babblefish.ui.programs.openai_errors import OpenAIErrors
+from babblefish.ui.programs.openai_routes import create_openai_router
 from babblefish.ui.programs.uploads import Uploads
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
+from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
 
 if TYPE_CHECKING:
@@ -96,11 +100,13 @@ def create_app(
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     app.state.uploads = uploads = Uploads.of(settings)
     app.include_router(create_listening_router(engine, app.state.gate, uploads))
+    app.include_router(create_openai_router(engine, app.state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(OpenAIErrors)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
@@ -233,8 +239,12 @@ def serve(
         ssl_keyfile=certificates and certificates.key_file,
     )
     service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(service.run(listener))
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
     if app.state.failure is not None:
         raise app.state.failure
     print("\nStopped.")
