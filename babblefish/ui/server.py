@@ -45,6 +45,7 @@ from babblefish.ui.programs.status import create_status_router
 from babblefish.ui.programs.text import create_text_router
 from babblefish.ui.programs.uploads import Uploads
 from babblefish.ui.reading import Sources
+from babblefish.ui.programs.uploads import Uploads
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.udp_ports import PortRangeLoop
@@ -115,6 +116,9 @@ def create_app(
     app.state.uploads = uploads = Uploads.of(settings)
     app.include_router(create_listening_router(engine, app.state.gate, uploads))
     app.include_router(create_metrics_router(state.metrics, state.gate))
+    app.state.uploads = uploads = Uploads.of(settings)
+    app.include_router(create_listening_router(engine, app.state.gate, uploads))
+    app.include_router(create_openai_router(engine, app.state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
