@@ -252,9 +252,7 @@ class Publication:
             if listener.hears != speech.language or not listener.audible:
                 continue
             if speech.replaces:
-                listener.playout.replace(
-                    self._utterance.id, speech.clause, samples, speech.voice
-                )
+                listener.playout.replace(self._utterance.id, speech.clause, samples, speech.voice)
                 continue
             if listener.id not in self._opened:
                 if speech.clause:

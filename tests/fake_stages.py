@@ -104,7 +104,7 @@ class ToneRecogniser:
 
 
 class TagTranslator:
-    """``[target] text``; takes White for a colour."""
+    """``[target] text``; takes White for a colour, and cannot translate what 5700 Hz said."""
 
     capabilities = TranslatorCapabilities(
         {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
@@ -114,6 +114,8 @@ class TagTranslator:
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
+        if any("said 5700" in text for text in texts):
+            raise TranslationError("bad_output", "These words have no translation.")
         return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):

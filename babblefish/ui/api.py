@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import TOKEN, Access, TryLater
+from babblefish.ui.access import TOKEN, Access, CutOff, TryLater
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ STATUS = {
     "api_key": 401,
     "scope": 403,
     "too_many_connections": 503,
+    "pair": 422,
+    "bad_form": 400,
+    "no_file": 422,
+    "content_type": 415,
+    "disk_full": 507,
+    "disk": 503,
 }
 """HTTP status of each error code"""
 STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
@@ -352,6 +358,8 @@ def error_answer(error: BabbleFishError) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, CutOff):
+        headers["Connection"] = "close"
     if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": {"code": error.code, "message": error.message}}

@@ -35,8 +35,10 @@ from babblefish.ui.pairing import create_pairing
 from babblefish.ui.programs.cors import Cors
 from babblefish.ui.programs.gate import KeyGate
 from babblefish.ui.programs.keys import Keys
+from babblefish.ui.programs.listening_api import create_listening_router
 from babblefish.ui.programs.openai_errors import OpenAIErrors
 from babblefish.ui.programs.openai_routes import create_openai_router
+from babblefish.ui.programs.uploads import Uploads
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.udp_ports import PortRangeLoop
@@ -96,7 +98,9 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
-    app.include_router(create_openai_router(engine, app.state.gate))
+    app.state.uploads = uploads = Uploads.of(settings)
+    app.include_router(create_listening_router(engine, app.state.gate, uploads))
+    app.include_router(create_openai_router(engine, app.state.gate, uploads))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
@@ -117,6 +121,7 @@ async def _lifespan(
     app.state.offers = Offers(settings)
     await hub.start()
     await app.state.keys.start()
+    app.state.uploads.sweep()
 
     async def load() -> None:
         try:
@@ -134,6 +139,7 @@ async def _lifespan(
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await app.state.pairing.close()
+        app.state.uploads.close()
         await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()

@@ -40,15 +40,15 @@ class LiveAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._open:
             sending = asyncio.create_task(self._send(send), name="answer a program")
-            leaving = asyncio.create_task(_left(receive), name="a program leaves")
+            leaving = asyncio.create_task(left(receive), name="a program leaves")
             try:
                 await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                left = not sending.done()
+                abandoned = not sending.done()
                 for task in (sending, leaving):
                     task.cancel()
                 await asyncio.gather(sending, leaving, return_exceptions=True)
-            if not left:
+            if not abandoned:
                 sending.result()
 
     async def _send(self, send: Send) -> None:
@@ -77,6 +77,7 @@ async def _pass_on(send: Send, piece: bytes, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
+    """Returns when the caller has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
