@@ -118,7 +118,7 @@ def create_app(
     app.include_router(create_metrics_router(state.metrics, state.gate))
     app.state.uploads = uploads = Uploads.of(settings)
     app.include_router(create_listening_router(engine, app.state.gate, uploads))
-    app.include_router(create_openai_router(engine, app.state.gate))
+    app.include_router(create_openai_router(engine, app.state.gate, uploads))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
