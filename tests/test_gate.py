@@ -25,7 +25,9 @@ async def test_a_key_lets_a_program_in_and_is_stored_as_a_hash_only(tmp_path):
 WRONG = ["x", "bf_00000000_" + "a" * 43, "Basic eDp5", "é", "a" * 300]
 
 
-@pytest.mark.parametrize("told", [*(f"Bearer {wrong}" for wrong in WRONG), "Basic eDp5", "Bearer", "bf"])
+@pytest.mark.parametrize(
+    "told", [*(f"Bearer {wrong}" for wrong in WRONG), "Basic eDp5", "Bearer", "bf"]
+)
 async def test_without_a_right_key_nobody_comes_in(tmp_path, told):
     async with programs(tmp_path) as server:
         right = await server.key()
