@@ -115,12 +115,16 @@ class Settings(BaseSettings):
     offers_per_minute: int = Field(20, ge=1)
     """WebRTC offers accepted per address and room"""
 
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """of the log on stderr; auto: text at a terminal, one JSON object a line elsewhere"""
     max_connections: int = Field(30, ge=1)
     """connections and long jobs that programs have open at once, all together"""
     requests_per_address: int = Field(3000, ge=1)
     """of programs, a minute, whatever their keys allow"""
     max_upload_mb: int = Field(2048, ge=1)
     """of a file that a program sends, in millions of bytes"""
+    max_audio_hours: float = Field(4.0, gt=0)
+    """of a recording that a program sends"""
     cors_origins: str = ""
     """pages that may call the routes for programs, such as
     https://app.example.org,https://other.example.org; empty: none but this server's own"""

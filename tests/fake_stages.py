@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 
@@ -103,8 +104,15 @@ class ToneRecogniser:
         )  # fmt: skip
 
 
+class WarningStage(EnergyVad):
+    """Warns while it is built, as libraries do."""
+
+    def __init__(self) -> None:
+        warnings.warn("Marie said something", stacklevel=1)
+
+
 class TagTranslator:
-    """``[target] text``; takes White for a colour."""
+    """``[target] text``; takes White for a colour, and cannot translate what 5700 Hz said."""
 
     capabilities = TranslatorCapabilities(
         {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
@@ -114,6 +122,8 @@ class TagTranslator:
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
+        if any("said 5700" in text for text in texts):
+            raise TranslationError("bad_output", "These words have no translation.")
         return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):
@@ -223,6 +233,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
 
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):

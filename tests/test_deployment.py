@@ -1,4 +1,4 @@
-"""What is needed to run the server for good: files that name what there is, and one that asks it."""
+"""What is needed to run the server for good: files that name what there is, a check of health."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from fastrtc import AsyncStreamHandler
 from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
 
+from babblefish import metrics
 from babblefish.envelope import client_event, to_json
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.logs import places
@@ -158,6 +159,8 @@ class Call(AsyncStreamHandler):
             self.ended.set()
         elif waiting < _CHANNEL_FULL or not self._is_passing(event):
             channel.send(to_json(event))
+        else:
+            metrics.dropped("passing_event")
 
     @staticmethod
     def _is_passing(event: ServerEvent) -> bool:
