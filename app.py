@@ -17,10 +17,9 @@ from babblefish.ui.programs.keys_cli import keys_app
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
-app.command()(client)
 app.add_typer(keys_app, name="keys")
-app.command()(backup_cli.backup)
-app.command()(backup_cli.restore)
+for command in (client, backup_cli.backup, backup_cli.restore):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
