@@ -43,7 +43,7 @@ async def test_one_too_many_is_turned_away_until_another_goes(server):
             await there.got("welcome")
         assert await refusal(server, config(room)) == ("too_many_connections", 4503, 5)
     gate = server.app.state.gate
-    await server.until(lambda: gate.open == 0, 60)
+    await server.until(lambda: gate.open == 0)
     async with program(server, config(room)) as again:
         await again.got("welcome")
 
