@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,14 +62,15 @@ async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
-    app.include_router(_routes(app.state.gate, release))
+    app.include_router(program_routes(app.state.gate, release))
     proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
     async with running(app, **proxied) as base:
         async with httpx.AsyncClient(base_url=base, timeout=60) as http:
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 
 
-def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
+def program_routes(gate: KeyGate, release: asyncio.Event | None = None) -> APIRouter:
+    """release: until when ``/speak`` takes; None: not at all."""
     router = APIRouter()
 
     @router.post("/translate")
@@ -86,7 +89,8 @@ def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
     @router.post("/speak")
     async def speak(caller: Caller = needs(gate, "speak")) -> dict:
         with gate.hold(caller):
-            await release.wait()
+            if release is not None:
+                await release.wait()
         return {}
 
     @router.websocket("/ws/client")
@@ -101,3 +105,26 @@ def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
             await turn_away(websocket, error)
 
     return router
+
+
+def checkpointed(path: Path) -> None:
+    """What was written is in the database's file, no longer in its log."""
+    with contextlib.closing(sqlite3.connect(path)) as plain:
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextlib.contextmanager
+def without_database(folder: Path) -> Iterator[None]:
+    """A database that this version cannot read lies where it was, from one moment to the next."""
+    path, aside, newer = (folder / name for name in ("babblefish.db", "aside", "newer"))
+    with contextlib.closing(sqlite3.connect(newer)) as plain:
+        plain.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        plain.execute("INSERT INTO alembic_version VALUES ('9999')")
+        plain.commit()
+    checkpointed(path)
+    os.link(path, aside)
+    newer.replace(path)
+    try:
+        yield
+    finally:
+        aside.replace(path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from babblefish.storage.api_keys import MOST
 from babblefish.ui.access import RateLimited, TryLater
 from babblefish.ui.programs.caller import Caller
 from babblefish.ui.programs.keys import Keys, new_key
-from tests.program_routes import Programs, code, programs
+from tests.program_routes import Programs, checkpointed, code, programs, without_database
 from tests.stored import NOW, contains, opened, until
 
 pytestmark = pytest.mark.asyncio
@@ -211,29 +209,6 @@ async def test_a_websocket_learns_why_it_is_closed():
 
 
 # --- the storage ------------------------------------------------------------------------------
-
-
-def checkpointed(path: Path) -> None:
-    """What was written is in the database's file, no longer in its log."""
-    with contextlib.closing(sqlite3.connect(path)) as plain:
-        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-@contextlib.contextmanager
-def without_database(folder: Path):
-    """A database that this version cannot read lies where it was, from one moment to the next."""
-    path, aside, newer = (folder / name for name in ("babblefish.db", "aside", "newer"))
-    with contextlib.closing(sqlite3.connect(newer)) as plain:
-        plain.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        plain.execute("INSERT INTO alembic_version VALUES ('9999')")
-        plain.commit()
-    checkpointed(path)
-    os.link(path, aside)
-    newer.replace(path)
-    try:
-        yield
-    finally:
-        aside.replace(path)
 
 
 async def test_trouble_of_the_storage_stops_no_program_that_is_known(tmp_path):

@@ -172,6 +172,14 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
                 headers={"Content-Disposition": 'attachment; filename="babblefish-ca.crt"'},
             )
 
+        @app.get("/trust/ca.pem", include_in_schema=False)
+        async def authority_for_programs() -> Response:
+            return Response(
+                certificates.authority_pem(),
+                media_type="application/x-pem-file",
+                headers={"Content-Disposition": 'attachment; filename="babblefish-ca.pem"'},
+            )
+
     app.mount("/web", StaticFiles(directory=WEB), name="web")
 
 
