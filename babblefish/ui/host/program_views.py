@@ -147,4 +147,4 @@ def ago(at: float | None, now: float) -> str:
 
 
 def _day(at: float) -> str:
-    return time.strftime("%d %B %Y", time.localtime(at)).lstrip("0")
+    return time.strftime("%d %b %Y", time.localtime(at)).lstrip("0")
