@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 
 from babblefish.engine import interruption
 from babblefish.engine.stages import (
     PLAYOUT_RATE,
+    Alignment,
     RecogniserCapabilities,
     Recognition,
     RecognitionRequest,
@@ -26,6 +28,7 @@ from babblefish.errors import (
     TranslationError,
     WeightsError,
 )
+from babblefish.protocol import Word
 from bench.marks import spoken
 
 
@@ -52,10 +55,23 @@ class ToneRecogniser:
         translates_into=frozenset({"en"}),
         max_seconds=30.0,
         glossary=True,
+        word_times=frozenset({"en", "fr", "es"}),
     )
 
     def __init__(self, delay: float = 0.0) -> None:
         self._delay = delay
+
+    def align(self, audio: np.ndarray, text: str, language: str, whole: bool) -> Alignment:
+        """Words of equal length, from the first loud sample to the last; half of them if there may
+        be more."""
+        time.sleep(self._delay)
+        loud = np.flatnonzero(np.abs(audio) > 0.01) / 16000
+        spoken = text.split() if whole else text.split()[: -(-len(text.split()) // 2)]
+        if not len(loud):
+            return Alignment((), 0)
+        edges = np.linspace(loud[0], loud[-1], len(spoken) + 1)
+        words = [Word(w, float(edges[i]), float(edges[i + 1]), 0.9) for i, w in enumerate(spoken)]
+        return Alignment(tuple(words), min(len(text), sum(len(word) + 1 for word in spoken)))
 
     def transcribe(self, audio: np.ndarray, request: RecognitionRequest) -> Recognition:
         time.sleep(self._delay)
@@ -88,8 +104,15 @@ class ToneRecogniser:
         )  # fmt: skip
 
 
+class WarningStage(EnergyVad):
+    """Warns while it is built, as libraries do."""
+
+    def __init__(self) -> None:
+        warnings.warn("Marie said something", stacklevel=1)
+
+
 class TagTranslator:
-    """``[target] text``; takes White for a colour."""
+    """``[target] text``; takes White for a colour, and cannot translate what 5700 Hz said."""
 
     capabilities = TranslatorCapabilities(
         {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
@@ -99,6 +122,8 @@ class TagTranslator:
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
+        if any("said 5700" in text for text in texts):
+            raise TranslationError("bad_output", "These words have no translation.")
         return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):
@@ -208,6 +233,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
 
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):

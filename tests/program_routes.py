@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import APIRouter, FastAPI, Request, WebSocket
 
 from babblefish.errors import BabbleFishError
 from babblefish.settings import Settings
@@ -62,15 +62,21 @@ async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
-    app.include_router(program_routes(app.state.gate, release))
+    add_program_routes(app, release)
     proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
     async with running(app, **proxied) as base:
         async with httpx.AsyncClient(base_url=base, timeout=60) as http:
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 
 
-def program_routes(gate: KeyGate, release: asyncio.Event | None = None) -> APIRouter:
-    """release: until when ``/speak`` takes; None: not at all."""
+def add_program_routes(app: FastAPI, release: asyncio.Event | None = None) -> None:
+    """Ahead of the application's own. release: until when ``/speak`` takes; None: not at all."""
+    own = list(app.router.routes)
+    app.include_router(_routes(app.state.gate, release))
+    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
+
+
+def _routes(gate: KeyGate, release: asyncio.Event | None) -> APIRouter:
     router = APIRouter()
 
     @router.post("/translate")

@@ -15,8 +15,9 @@ from babblefish.storage.api_keys import MOST
 from babblefish.ui.access import RateLimited, TryLater
 from babblefish.ui.programs.caller import Caller
 from babblefish.ui.programs.keys import Keys, new_key
+from tests.patience import until
 from tests.program_routes import Programs, checkpointed, code, programs, without_database
-from tests.stored import NOW, contains, opened, until
+from tests.stored import NOW, contains, opened
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,7 +14,7 @@ from babblefish.ui.host import audit_words, program_views
 from babblefish.ui.programs.caller import Caller
 from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.program_routes import program_routes, without_database
+from tests.program_routes import add_program_routes, without_database
 from tests.stored import NOW
 from tests.web_browser import SHOTS, check_accessible, launch
 
@@ -74,7 +74,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
     with host_server(keeps=True) as running:
-        running.app.include_router(program_routes(running.app.state.gate))
+        add_program_routes(running.app)
         yield running
 
 

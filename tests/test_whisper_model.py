@@ -121,7 +121,7 @@ def tokens(*suppressed: int, first: tuple[int, ...] = ()) -> Tokens:
     masks = np.zeros((2, 1, VOCABULARY), np.float32)
     masks[:, 0, list(suppressed)] = -np.inf
     masks[1, 0, list(first)] = -np.inf
-    return Tokens(END, masks[0], masks[1])
+    return Tokens(END, masks[0], masks[1], np.zeros((1, VOCABULARY), np.float32))
 
 
 def find(model: WhisperModel, clip: np.ndarray, which: Tokens, **options) -> list[Hypothesis]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from babblefish import languages
-from babblefish.engine import routes, translations
+from babblefish.engine import routes, translations, words
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
@@ -26,10 +26,11 @@ from babblefish.engine.pitch import Pitch, measure
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import SPEECH_RATE, RecogniserCapabilities
 from babblefish.engine.strain import Strain
+from babblefish.engine.text_language import TextLanguage, TextLanguages
 from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
-from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance
+from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance, Word
 
 if TYPE_CHECKING:
     from babblefish.engine.two_tier import OwnVoice
@@ -63,6 +64,7 @@ class Engine:
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
+        self.text_languages = TextLanguages()
         self._arithmetic = ThreadPoolExecutor(1, "pitch")
         """for what is too little for a worker process and too much for the event loop"""
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
@@ -101,7 +103,7 @@ class Engine:
 
     async def close(self) -> None:
         self.ready = False
-        await asyncio.gather(*(pool.close() for pool in self.pools))
+        await asyncio.gather(*(pool.close() for pool in self.pools), self.text_languages.close())
         await asyncio.gather(*self._preparing)
         self._arithmetic.shutdown(wait=False)
 
@@ -229,6 +231,32 @@ class Engine:
             return drafter
         return self.recogniser
 
+    async def words(
+        self, samples: np.ndarray, text: str, language: str, priority: Priority = Priority.BATCH
+    ) -> tuple[Word, ...]:
+        """When the words of ``text`` were said in (n,) float32 of 16 kHz speech of any length, in
+        seconds from its beginning; in order, never overlapping. Languages without spaces between
+        words are cut into characters (see ``word_splitting``).
+
+        Empty where no stage of this profile can tell (``times_words``), where ``text`` has no word,
+        or where it cannot be what is said. Raises BabbleFishError as the recogniser does.
+        """
+        timer = self._word_timer(language)
+        if timer is None or not text.strip() or not len(samples):
+            return ()
+        return await words.words(timer, samples, text, language, priority)
+
+    def times_words(self, language: str) -> bool:
+        """Whether ``words`` knows this language."""
+        return self._word_timer(language) is not None
+
+    def _word_timer(self, language: str) -> WorkerPool | PoolPart | None:
+        """The drafter if it can: what nobody waits for had better not keep the recogniser."""
+        for stage in (self._drafter, self.recogniser):
+            if stage is not None and language in stage.capabilities.word_times:
+                return stage
+        return None
+
     def foresight(self, pace: Callable[[str], float | None]) -> Foresight:
         """For one utterance's drafts; then give it to ``process``."""
         return Foresight(self.synthesiser, pace)
@@ -243,14 +271,30 @@ class Engine:
         self, text: str, source: str, target: str, priority: Priority = Priority.NOW
     ) -> str:
         """Text to text. Raises TranslationError("pair") for a pair that is not served."""
+        return (await self.translate_together([text], source, target, priority))[0]
+
+    async def translate_together(
+        self, texts: list[str], source: str, target: str, priority: Priority = Priority.NOW
+    ) -> list[str]:
+        """Several texts as one job, in order; otherwise as ``translate``."""
         if self.translator is None:
             raise TranslationError("pair", "This profile does not translate text.")
         answer = await self.translator.call(
-            "translate", [text], source, target, priority=priority, timeout=10.0
+            "translate", texts, source, target, priority=priority, timeout=10.0
         )
-        if not (isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], str)):
+        fits = isinstance(answer, list) and len(answer) == len(texts)
+        if not (fits and all(isinstance(text, str) for text in answer)):
             raise TranslationError("bad_output", "The translator returned no text.")
-        return answer[0]
+        return answer
+
+    async def identify_texts(
+        self, texts: Sequence[str], expected: Collection[str]
+    ) -> list[TextLanguage]:
+        """What each text is written in, of the languages that this profile knows.
+
+        expected: those that the caller can do something with. Raises WorkerError.
+        """
+        return await self.text_languages.identify(texts, expected, self.abilities.known)
 
     def prepare(self, spoken: Iterable[str], heard: Iterable[str]) -> None:
         """People who speak and hear these languages have met: load in the background what

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from babblefish.protocol import Quality
+from babblefish.protocol import Quality, Word
 
 SPEECH_RATE = 16_000
 """Hertz of everything that goes into a stage."""
@@ -89,6 +89,9 @@ class RecogniserCapabilities:
     (audio, request) and returns a list of recognitions or errors"""
     glossary: bool = False
     """whether a request's ``glossary`` helps it"""
+    word_times: frozenset[str] = frozenset()
+    """languages in which it can say when each word of a text was said, with ``align`` (see
+    ``WordTimer``); empty: it has no such method"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,31 @@ class Recogniser(Protocol):
 
         Raises RecognitionError("bad_audio") for empty or non-finite input or more than
         ``max_seconds``, RecognitionError("language") for a language it does not know.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """When the words of a text were said."""
+
+    words: tuple[Word, ...]
+    """of the text's beginning, in order, seconds from the beginning of the audio; never overlapping
+    or going back"""
+    used: int
+    """how many characters of the text they and the spaces after them are; 0 where it found none"""
+
+
+class WordTimer(Protocol):
+    """What a ``Recogniser`` can do besides, where its capabilities have ``word_times``."""
+
+    def align(self, audio: np.ndarray, text: str, language: str, whole: bool) -> Alignment:
+        """audio: as for ``Recogniser.transcribe``. text: what is said in it; if ``whole``, all of
+        it, else its beginning is, and how much of it is found out.
+
+        Finds no word where the text is too long for the audio, or none of it is spoken. Raises
+        RecognitionError("bad_audio"), or RecognitionError("language") for a language that is not
+        in ``word_times``.
         """
         ...
 
@@ -178,6 +206,8 @@ class SynthesiserCapabilities:
     quality: Quality
     on_demand: bool = False
     """languages are loaded when first used, or in advance by ``prepare``"""
+    speeds: tuple[float, float] = (0.5, 2.0)
+    """slowest and fastest that stay intelligible; others are clamped"""
 
 
 class Synthesiser(Protocol):

@@ -32,6 +32,7 @@ from babblefish.engine.doubts import (
 from babblefish.engine.spoken_language import NON_LATIN, weigh_languages
 from babblefish.engine.stages import (
     SPEECH_RATE,
+    Alignment,
     RecogniserCapabilities,
     Recognition,
     RecognitionRequest,
@@ -39,6 +40,7 @@ from babblefish.engine.stages import (
 from babblefish.engine.term_bias import Expecting, Terms, Weights
 from babblefish.engine.vad import FRAME, SileroVad
 from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperModel
+from babblefish.engine.word_timing import WordTiming, following_heads
 from babblefish.errors import WeightsError
 
 FULL_WINDOW = 3000
@@ -88,7 +90,9 @@ class WhisperRecogniser:
                     "missing", f"{path / name} is missing. Run `make run` to fetch it."
                 )
         try:
-            self.model = WhisperModel(path / "model.bin", max(1, threads), best=2 * beam)
+            self.model = WhisperModel(
+                path / "model.bin", max(1, threads), 2 * beam, following_heads(path)
+            )
             vocabulary = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
         except Exception as error:
             raise WeightsError(
@@ -106,6 +110,7 @@ class WhisperRecogniser:
             for task in ("transcribe", "translate")
         }
         self.tokens = _vocabulary(self.tokenizers["en", "transcribe"], self.model.vocabulary)
+        self.word_timing = WordTiming(self.model, self.tokens)
         self.weights = Weights()
         """of the terms that a request expects"""
         self._listed: tuple[tuple[tuple[str, ...], str], list[list[int]]] = ((), ""), []
@@ -116,6 +121,7 @@ class WhisperRecogniser:
             translates_into=frozenset({"en"}),
             max_seconds=MAX_SECONDS,
             glossary=True,
+            word_times=frozenset(self.languages),
         )
         self._warm_up()
 
@@ -128,6 +134,17 @@ class WhisperRecogniser:
         if decibels(loudest) < _QUIET_DB:
             samples = match_loudness(samples)
         return _Listening(self, samples, request).run()
+
+    def align(self, audio: np.ndarray, text: str, language: str, whole: bool) -> Alignment:
+        """See ``WordTimer.align``."""
+        request = RecognitionRequest(language, language_fixed=True)
+        samples = recognition_request.checked(audio, request, self.capabilities)
+        if len(samples) < _SHORTEST * SPEECH_RATE:
+            return Alignment((), 0)
+        voiced = self.vad.whole(samples)
+        if decibels(_loudest(samples)) < _QUIET_DB:
+            samples = match_loudness(samples)
+        return _Listening(self, samples, request).align(text, voiced, whole)
 
     def identify(self, samples: np.ndarray) -> dict[str, float]:
         """Probability of each language in (n,) float32 of speech, of which the beginning counts."""
@@ -178,6 +195,15 @@ class _Listening:
         return Recognition(
             text, language, probability, transcript.evidence.confidence, no_speech,
             {"en": unloop(english.evidence.text)} if english else {},
+        )  # fmt: skip
+
+    def align(self, text: str, voiced: np.ndarray, whole: bool) -> Alignment:
+        """voiced: how likely it is that somebody speaks in each FRAME."""
+        language = self._request.language or "en"
+        return self._of.word_timing.align(
+            self._encode(_window(self._features.shape[1], WINDOWS)), self._seconds, voiced, text,
+            self._of.tokenizers[language, "transcribe"], language not in _UNSPACED,
+            None if whole else self._token_limit(language),
         )  # fmt: skip
 
     def languages(self) -> dict[str, float]:
@@ -286,7 +312,9 @@ def _vocabulary(tokenizer: Tokenizer, size: int) -> Tokens:
     suppressed[0, [getattr(tokenizer, name) for name in special]] = -np.inf
     suppressed_first = suppressed.copy()
     suppressed_first[0, [tokenizer.eot, *tokenizer.encode(" ")]] = -np.inf
-    return Tokens(tokenizer.eot, suppressed, suppressed_first)
+    allowed = np.zeros((1, size), np.float32)
+    allowed[0, tokenizer.eot + 1 :] = -np.inf
+    return Tokens(tokenizer.eot, suppressed, suppressed_first, allowed)
 
 
 def _inside_word(vocabulary: tokenizers.Tokenizer, size: int) -> np.ndarray:

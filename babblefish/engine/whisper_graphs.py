@@ -13,7 +13,7 @@ were no worse for it than CTranslate2's in 8 bits (bench/RESULTS.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -42,7 +42,9 @@ def encoder(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
         return _Encoder(weights).model()
 
 
-def decoder(weights: Mapping[str, np.ndarray], best: int) -> onnx.ModelProto:
+def decoder(
+    weights: Mapping[str, np.ndarray], best: int, watched: Collection[int] = ()
+) -> onnx.ModelProto:
     """One step of b hypotheses, each longer by n tokens.
 
     Inputs: ``embedded`` float32 (b, n, width), ``beams`` int64 (b,), which of the hypotheses of the
@@ -51,12 +53,13 @@ def decoder(weights: Mapping[str, np.ndarray], best: int) -> onnx.ModelProto:
     which of the b·n positions matter, ``mask`` float32 (1 or r, vocabulary), added to the logits,
     ``clip_bias`` float32 (1, 1, b·n, steps), added to those of attention to the clip.
     Outputs: ``scores`` float32 (r, vocabulary), logarithms of probabilities; ``best_scores`` and
-    ``best_tokens`` (r, best); ``new_keys_n`` and ``new_values_n`` (b, heads, past + n, …).
+    ``best_tokens`` (r, best); ``new_keys_n`` and ``new_values_n`` (b, heads, past + n, …); of each
+    layer n of ``watched`` ``queries_n`` (b, n, width), with which it asks the clip.
 
     Raises ValueError when weights are missing.
     """
     with _complete():
-        return _Decoder(weights, best).model()
+        return _Decoder(weights, best, watched).model()
 
 
 def layers(weights: Mapping[str, np.ndarray], part: str) -> int:
@@ -228,9 +231,11 @@ class _CrossAttention(_Graph):
 class _Decoder(_Graph):
     part = "decoder"
 
-    def __init__(self, weights: Mapping[str, np.ndarray], best: int) -> None:
+    def __init__(
+        self, weights: Mapping[str, np.ndarray], best: int, watched: Collection[int]
+    ) -> None:
         super().__init__(weights)
-        self._best = best
+        self._best, self._watched = best, sorted(watched)
         self._width = self._weight("layer_norm/gamma").shape[0]
 
     def model(self) -> onnx.ModelProto:
@@ -269,6 +274,8 @@ class _Decoder(_Graph):
         queries = self._linear(
             self._normalise(value, f"{attention}/layer_norm"), f"{attention}/linear_0"
         )
+        if number in self._watched:
+            self._node("Identity", [queries], outputs=[f"queries_{number}"])
         together = self._node("Reshape", [queries, self._integers(1, -1, self._width)])
         attended = self._attend([together, f"keys_{number}", f"values_{number}"], "clip_bias")
         apart = self._node("Reshape", [attended, self._node("Shape", [value])])
@@ -301,6 +308,10 @@ class _Decoder(_Graph):
             for kind in ("keys", "values"):
                 name = f"new_{kind}_{number}"
                 outputs.append(_floats(name, "hypotheses", self._heads, "length", size))
+        outputs += [
+            _floats(f"queries_{number}", "hypotheses", "tokens", self._width)
+            for number in self._watched
+        ]
         return outputs
 
 
