@@ -147,9 +147,9 @@ def dropped(what: str, number: int = 1) -> None:
     DROPPED.labels(_whats.of(what)).inc(number)
 
 
-def total(counter: Counter) -> float:
-    """Its sum over all labels."""
+def total(counter: Counter, label: str | None = None) -> float:
+    """Its sum over all labels, or over those of which one is ``label``."""
     return sum(
         sample.value for family in counter.collect() for sample in family.samples
-        if sample.name.endswith("_total")
+        if sample.name.endswith("_total") and label in (None, *sample.labels.values())
     )  # fmt: skip

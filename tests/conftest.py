@@ -18,6 +18,7 @@ from babblefish.engine.engine import Engine
 from babblefish.settings import Settings, go_offline, load_settings
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
+from tests import lanes
 from tests import speech as recordings
 from tests.patience import PATIENCE_MS
 from tests.phones import fake_engine
@@ -112,11 +113,15 @@ REAL_TIME = {
 """modules in which something is said, waited for or given up by the clock"""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    lanes.add_option(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Again())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs weights or browsers, so that `make check` can leave it out."""
     for item in items:
         if {"weights_dir", "big_weights_dir"} & set(getattr(item, "fixturenames", ())):
@@ -125,3 +130,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
         if "e2e" in item.path.parts or item.path.stem.removeprefix("test_") in REAL_TIME:
             item.add_marker(pytest.mark.real_time)
+    lanes.keep_to_lane(config, items)

@@ -143,7 +143,9 @@ class Program:
                     await self._came.wait()
         except TimeoutError:
             shown = [{**m, "tts_audio": "…"} for m in self.messages[-8:]]
-            raise TimeoutError(f"told so far: {shown}") from None
+            loud = [int(np.abs(s[-1].astype(int)).max(initial=0)) for s in self.sounds]
+            heard = f"{len(loud)} sounds, {sum(x > 1000 for x in loud)} loud"
+            raise TimeoutError(f"told so far: {shown}; {heard}") from None
 
     async def got(self, kind: str, count: int = 1) -> dict:
         """The ``count``th message of a kind."""

@@ -34,7 +34,8 @@ class Again:
             lost = standstills() - before
             if not lost or number == TRIES or not any(report.failed for report in reports):
                 break
-            self.repeated.append(f"{item.nodeid}: {lost:.1f} s")
+            why = next(str(report.longrepr) for report in reports if report.failed)
+            self.repeated.append(f"{item.nodeid}: {lost:.1f} s\n{why[-1500:]}\n")
             if reports[0].failed:  # else the fixture that failed would be remembered as failed
                 item.session._setupstate.teardown_exact(None)
         for report in reports:

@@ -21,7 +21,8 @@ FULL = textwrap.dedent("""
     from pathlib import Path
     from babblefish.errors import StorageError
     from babblefish.storage.storage import Storage
-    from tests.stored import QUICK, clip, form, room, said, until
+    from tests.patience import until
+    from tests.stored import QUICK, clip, form, room, said
 
     async def main():
         storage = Storage(Path(sys.argv[1]), max_lines=100, **QUICK)

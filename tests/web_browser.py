@@ -194,8 +194,9 @@ class PhonePage:
 
     def until_quiet(self) -> None:
         """Wait until the server hears nothing more of the browser's microphone."""
-        self.member.quiet_frames = 0
-        self.eventually(lambda: self.member.quiet_frames > 25, "the microphone is still heard")
+        self.member.loud_at = time.monotonic()
+        still = "the microphone is still heard"
+        self.eventually(lambda: time.monotonic() - self.member.loud_at > 1.0, still)
 
     def eventually(self, condition: Callable[[], object], failure: str = "") -> None:
         """Wait for something on the server, while the page goes on."""

@@ -118,7 +118,7 @@ class ScriptedLink(AbstractContextManager):
     def hear(self, samples: np.ndarray) -> None:
         member, peak = self.member, int(np.abs(samples).max(initial=0))
         member.heard_peak = max(member.heard_peak, peak)
-        member.quiet_frames = 0 if peak >= 100 else member.quiet_frames + 1
+        member.loud_at = time.monotonic() if peak >= 100 else member.loud_at
 
     def next_frame(self) -> np.ndarray:
         return _TONE
@@ -161,7 +161,7 @@ class ScriptedMember:
         self.link: ScriptedLink | None = None
         self.links = 0
         self.profile = ""
-        self.heard_peak, self.quiet_frames = 0, 0
+        self.heard_peak, self.loud_at = 0, 0.0
         self.events: list[ClientEvent] = []
         self.session = SimpleNamespace(speaking=False, waiting=(0, 0))
         self.playout = SimpleNamespace(lag=0.0)

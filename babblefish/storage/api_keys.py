@@ -71,7 +71,7 @@ def everything(connection: Connection) -> list[StoredKey]:
 def remove(connection: Connection, now: float, key: str, actor: Actor) -> None:
     """Raises StorageError("not_found")."""
     if not connection.execute(delete(table).where(table.c.id == key)).rowcount:
-        raise StorageError("not_found", "This key was revoked already. Reload the list.")
+        raise StorageError("not_found", "There is no such key. It may be revoked already.")
     audit.note(connection, now, actor, _REVOKED, key)
 
 

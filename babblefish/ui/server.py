@@ -35,15 +35,8 @@ from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.metrics import Metrics, create_metrics_router
 from babblefish.ui.pairing import create_pairing
 from babblefish.ui.programs.cors import Cors
-from babblefish.ui.programs.gate import KeyGate
-from babblefish.ui.programs.keys import Keys
-from babblefish.ui.programs.listening_api import create_listening_router
 from babblefish.ui.programs.openai_errors import OpenAIErrors
-from babblefish.ui.programs.openai_routes import create_openai_router
-from babblefish.ui.programs.rooms_socket import create_rooms_socket_router
-from babblefish.ui.programs.status import create_status_router
-from babblefish.ui.programs.text import create_text_router
-from babblefish.ui.programs.uploads import Uploads
+from babblefish.ui.programs.surface import add_programs
 from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
@@ -97,8 +90,6 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
-    app.state.keys = keys = Keys(hub.storage)
-    app.state.gate = KeyGate(keys, access, settings)
     state = app.state
     state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
     state.metrics = Metrics(state.watch)
@@ -108,12 +99,7 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
-    app.include_router(create_text_router(engine, app.state.gate, access))
-    app.include_router(create_status_router(hub, engine, app.state.gate))
-    app.include_router(create_rooms_socket_router(hub, engine, access, app.state.gate))
-    app.include_router(create_openai_router(engine, app.state.gate))
-    app.state.uploads = uploads = Uploads.of(settings)
-    app.include_router(create_listening_router(engine, app.state.gate, uploads))
+    add_programs(app, settings, hub, engine, access)
     app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:

@@ -20,7 +20,7 @@ from babblefish.ui.reading import Reading, Sources, read
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 3.0
+EVERY_S = 5.0
 KEPT_S = metrics.RECENT_S
 _LOOK_S = 0.25
 """between looks at how late the event loop is"""
@@ -36,8 +36,8 @@ class Sample:
     models_cpu: float
     loop_lag: float
     """seconds, the worst since the sample before"""
-    errors: float
-    """since the server started, as all that follow"""
+    failed: float
+    """sentences that could not be interpreted; since the server started, as all that follow"""
     dropped: float
     restarts: int
     requests: float
@@ -93,6 +93,6 @@ class Watch:
             server, models = server / passed, max(0.0, models / passed)
         return Sample(
             now, reading, server, models, self._lag,
-            metrics.total(metrics.ERRORS), metrics.total(metrics.DROPPED),
+            metrics.total(metrics.UTTERANCES, "failed"), metrics.total(metrics.DROPPED),
             sum(pool.restarts for pool in reading.pools), metrics.total(REQUESTS),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin
@@ -21,7 +21,7 @@ from babblefish.errors import TransportError
 from babblefish.languages import normalise
 from babblefish.ui.api import Body, ErrorAnswer
 from babblefish.ui.programs.caller import Caller, Gate, needs
-from babblefish.ui.programs.event_stream import MEDIA_TYPE, EventStream, event, while_connected
+from babblefish.ui.programs.event_stream import MEDIA_TYPE, event, event_stream, while_connected
 from babblefish.ui.programs.listening import (
     Event,
     ListeningRequest,
@@ -171,9 +171,7 @@ class _Desk:
             events = listen(self._engine, upload, wanted)
             if not as_events:
                 return await while_connected(request, _whole(events, form.format, wanted))
-            # what can be refused at once is, with a status of its own
-            first = await while_connected(request, anext(events))
-            return EventStream(_as_events(first, events), stack.pop_all())
+            return event_stream(_as_events(events), stack.pop_all())
 
 
 class Tally:
@@ -232,11 +230,11 @@ async def _whole(events: AsyncGenerator[Event], form: Format, wanted: ListeningR
     return Response(answer.model_dump_json(), media_type="application/json", headers=_PRIVATE)
 
 
-async def _as_events(first: Event, events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
+async def _as_events(events: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
     """What is found, as it is found; progress now and then."""
     tally, told, shown = Tally(), 0.0, -1.0
     async with aclosing(events):
-        async for found in _with(first, events):
+        async for found in events:
             tally.add(found)
             match found:
                 case Segment():
@@ -256,12 +254,6 @@ async def _as_events(first: Event, events: AsyncGenerator[Event]) -> AsyncGenera
             "problems": tally.problems,
         },
     )  # fmt: skip
-
-
-async def _with(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for found in rest:
-        yield found
 
 
 def _segment(found: Segment) -> SegmentAnswer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from babblefish.audio import StreamResampler, to_float32, to_int16
+from babblefish.audio import FrameResampler, to_float32, to_int16
 from babblefish.envelope import client_event
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.protocol import Configure, Resume, Warn
@@ -92,7 +92,7 @@ class Connection:
         self._reporter = Reporter(member, config, self._outbox, engine)
         self._intake, self._allowed = Intake(), allowed
         self._allowance = Allowance()
-        self._to_room = StreamResampler(messages.INPUT_RATE, messages.SOUND_RATE)
+        self._to_room = FrameResampler(messages.INPUT_RATE, messages.SOUND_RATE)
         self._now = asyncio.get_running_loop().time
 
     async def run(self) -> None:
@@ -172,8 +172,9 @@ class Connection:
         while True:
             message = await self._socket.receive()
             if isinstance(message, bytes):
-                self._intake.put(message)
-                self._hear(link)
+                if self._member.microphone:
+                    self._intake.put(message)
+                    self._hear(link)
             else:
                 self._event(link, message)
 
@@ -216,11 +217,11 @@ class Connection:
     async def _stream(self, link: Link) -> None:
         """What a phone would hear, frame by frame, at the pace at which it is heard."""
         pace, rate, number = Pace(), self._config.rate, 0
-        resampler = None if rate == messages.SOUND_RATE else StreamResampler(48_000, rate)
+        resampler = FrameResampler(messages.SOUND_RATE, rate)
         while True:
             await asyncio.sleep(max(0.0, pace.wait(self._now())))
             samples: np.ndarray = link.next_frame()
-            if resampler is not None:
+            if rate != messages.SOUND_RATE:
                 samples = to_int16(resampler.push(to_float32(samples)))
             self._outbox.frame(messages.binary_sound(messages.FRAME, rate, number, samples))
             number += 1
