@@ -14,7 +14,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from babblefish.errors import BabbleFishError, TransportError
-from babblefish.ui.programs.live_answer import LiveAnswer, left
+from babblefish.ui.programs.live_answer import LiveAnswer, until_left
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """What ``work`` returns or raises. It is cancelled if the client hangs up; then raises
     TransportError("broken_off"), which nobody reads. The body was read before."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.create_task(left(request.receive), name="a program leaves")
+    leaving = asyncio.create_task(until_left(request.receive), name="a program leaves")
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():

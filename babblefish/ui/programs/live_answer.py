@@ -37,7 +37,7 @@ class LiveAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send), name="answer a program")
-        leaving = asyncio.create_task(left(receive), name="a program leaves")
+        leaving = asyncio.create_task(until_left(receive), name="a program leaves")
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -74,7 +74,7 @@ async def _pass_on(send: Send, piece: bytes, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-async def left(receive: Receive) -> None:
-    """Returns when the caller has left."""
+async def until_left(receive: Receive) -> None:
+    """Returns when the caller has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
