@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     offers_per_minute: int = Field(20, ge=1)
     """WebRTC offers accepted per address and room"""
 
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """of the log on stderr; auto: text at a terminal, one JSON object a line elsewhere"""
     max_connections: int = Field(30, ge=1)
     """connections and long jobs that programs have open at once, all together"""
     requests_per_address: int = Field(3000, ge=1)

@@ -15,7 +15,7 @@ ALLOWED_ENVIRONMENT = {
 }  # fmt: skip
 BASE = {
     "protocol", "envelope", "accelerator_protocol", "settings", "errors", "audio", "languages",
-    "network", "logs", "whole_files", "progress_bar",
+    "network", "logs", "metrics", "whole_files", "progress_bar",
 }  # fmt: skip
 
 

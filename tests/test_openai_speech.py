@@ -181,6 +181,8 @@ async def test_voices_are_ours_or_openais_and_bring_their_language(server):
     ours = await spoken(server, voice="fr-3", language="")
     assert ours.headers["content-language"] == "fr" and ours.headers["babblefish-voice"] == "fr-3"
     assert heard(ours.content)[1] == pytest.approx(1300, abs=20)
+    text = "Bonjour tout le monde, comment allez-vous aujourd'hui ?"
+    assert (await spoken(server, text, language="")).headers["content-language"] == "fr"
     plain = await spoken(server, voice="en+m1")
     assert plain.headers["babblefish-voice"] == "en+m1"
     openais = [await spoken(server, "Yes, that it is.", voice=v) for v in ("echo", "onyx", "echo")]

@@ -19,10 +19,12 @@ from babblefish.ui.host.links import Links
 from babblefish.ui.host.people import create_people_tab
 from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
 from babblefish.ui.host.server import create_server_tab
+from babblefish.ui.host.status import create_status_tab
 from babblefish.ui.host.trace import create_trace_tab
 
 if TYPE_CHECKING:
     from babblefish.ui.pairing import Pairing
+    from babblefish.ui.watch import Watch
     from rooms.hub import Hub
 
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -74,7 +76,7 @@ def theme() -> Base:
     )
 
 
-def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing) -> gr.Blocks:
+def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing, watch: Watch) -> gr.Blocks:
     with gr.Blocks(
         theme=theme(), title="BabbleFish host", analytics_enabled=False, fill_width=True
     ) as page:
@@ -85,6 +87,7 @@ def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing) -> gr.Bl
                 create_rooms_tab(page, hub, settings, links),
                 create_people_tab(page, hub),
                 create_laptops_tab(page, hub, pairing, links),
+                create_status_tab(page, watch),
                 create_trace_tab(page, hub),
                 create_server_tab(page, hub),
             ]

@@ -30,23 +30,26 @@ class LiveAnswer(Response):
         self, pieces: AsyncGenerator[bytes, None], media_type: str,
         headers: Mapping[str, str] | None = None,
         last_words: Callable[[BabbleFishError], bytes] | None = None,
+        open_until_sent: contextlib.AsyncExitStack | None = None,
     ) -> None:  # fmt: skip
         self.status_code, self.media_type, self.background = 200, media_type, None
         self._pieces, self._last_words = pieces, last_words
+        self._open = open_until_sent or contextlib.AsyncExitStack()
         self.init_headers({"Cache-Control": "no-store", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.create_task(self._send(send), name="answer a program")
-        leaving = asyncio.create_task(until_left(receive), name="a program leaves")
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            left = not sending.done()
-            for task in (sending, leaving):
-                task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-        if not left:
-            sending.result()
+        async with self._open:
+            sending = asyncio.create_task(self._send(send), name="answer a program")
+            leaving = asyncio.create_task(left(receive), name="a program leaves")
+            try:
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                abandoned = not sending.done()
+                for task in (sending, leaving):
+                    task.cancel()
+                await asyncio.gather(sending, leaving, return_exceptions=True)
+            if not abandoned:
+                sending.result()
 
     async def _send(self, send: Send) -> None:
         async with contextlib.aclosing(self._pieces) as pieces:
@@ -74,7 +77,7 @@ async def _pass_on(send: Send, piece: bytes, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-async def until_left(receive: Receive) -> None:
-    """Returns when the caller has hung up."""
+async def left(receive: Receive) -> None:
+    """Returns when the caller has left."""
     while (await receive())["type"] != "http.disconnect":
         pass

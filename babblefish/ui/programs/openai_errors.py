@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -54,7 +54,7 @@ class FieldError(TransportError):
 
 def error_detail(status: int, error: BabbleFishError) -> dict[str, Any]:
     """The object ``error`` of an answer or of an event."""
-    return _detail(status, error.code, error.message, getattr(error, "param", None))
+    return _detail(status, error.code, error.message, getattr(error, "param", None) or None)
 
 
 def _detail(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class OpenAIRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                return _answer(400, _first(error))
+                return _answer(400, field_error(error.errors()[0], ("body",)))
             except FieldError as error:
                 return _answer(404 if error.code == "model_not_found" else 400, error)
 
@@ -89,17 +89,16 @@ def _answer(status: int, error: BabbleFishError) -> JSONResponse:
     return JSONResponse({"error": error_detail(status, error)}, status, headers)
 
 
-def _first(error: RequestValidationError) -> FieldError:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"][1:] if isinstance(part, str)]
+def field_error(first: Any, place: Sequence[Any]) -> FieldError:
+    """One of pydantic's errors. place: what of its ``loc`` comes before the field."""
+    names = [str(part) for part in first["loc"][len(place) :] if isinstance(part, str)]
+    name = names[0][:60] if names else ""
     if first["type"] == "extra_forbidden":
         return FieldError(
-            place[0], "unknown_parameter",
-            f"There is no field {place[0]} here. Leave it out.",
-        )  # fmt: skip
-    if not place:
-        return FieldError("", "bad_input", f"{first['msg']}.")
-    return FieldError(place[0], "bad_input", f"{place[0]}: {first['msg']}.")
+            name, "unknown_parameter", f"There is no field {name} here. Leave it out."
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return FieldError(name, "bad_input", f"{name}: {message}." if name else f"{message}.")
 
 
 class OpenAIErrors:

@@ -63,7 +63,7 @@ def create_openai_speech_router(gate: Gate, reader: Reader) -> APIRouter:
         """Text read aloud, sent as it is made: as it is, or (``stream_format`` "sse") as events
         ``speech.audio.delta`` and, at the end, ``speech.audio.done``."""
         check_model(body.model, SPEAKING)
-        spoken = reader.read(caller, _wish(body))
+        spoken = await reader.read(caller, _wish(body))
         headers = spoken.headers | ({IGNORED: "instructions"} if body.instructions else {})
         if body.stream_format == "sse":
             return LiveAnswer(_events(spoken.stream), EVENTS, headers, last_words)

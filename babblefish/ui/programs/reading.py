@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,12 @@ from babblefish.ui.programs.sound_formats import Format
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
+    from babblefish.engine.text_language import TextLanguage
     from babblefish.ui.programs.caller import Caller, Gate
+
+_LIKELY = 0.3
+"""certainty of a language from which a text is read in it"""
+_UNKNOWN = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +62,28 @@ class Reader:
         self._engine, self._gate = engine, gate
         self._encoding = ThreadPoolExecutor(1, "sound formats")
 
-    def read(self, caller: Caller, wish: Wish) -> Spoken:
+    async def read(self, caller: Caller, wish: Wish) -> Spoken:
         """Raises TransportError("starting"), BabbleFishError("language") and SynthesisError;
         ``Spoken.stream`` raises what ``Gate.hold`` and ``speech.say`` raise."""
         if not self._engine.ready:
             raise TransportError("starting", "The server is still starting. One moment, please.")
         text = speech.readable(wish.text)
-        chosen = voice_names.choose(self._engine, wish.voice, self._language(wish, text))
+        language = await self._language(wish, text)
+        chosen = voice_names.choose(self._engine, wish.voice, language)
         sound = speech.say(self._engine, text, chosen, wish.speed)
         return Spoken(
             chosen.language, chosen.voice, sound_formats.MEDIA_TYPES[wish.format],
             self._encoded(caller, sound, wish.format),
         )  # fmt: skip
 
-    def _language(self, wish: Wish, text: str) -> str:
+    async def _language(self, wish: Wish, text: str) -> str:
         if wish.language and wish.language != "auto":
             return languages.normalise(wish.language)
-        return voice_names.language_of(self._engine, wish.voice) or "en"
+        if owned := voice_names.language_of(self._engine, wish.voice):
+            return owned
+        voiced = {code for pool in self._engine.synthesisers for code in pool.capabilities.voices}
+        (found,) = await self._engine.identify_texts([text], voiced)
+        return spoken_language(found, voiced)
 
     async def _encoded(
         self, caller: Caller, sound: AsyncGenerator, name: Format
@@ -85,3 +95,17 @@ class Reader:
                 async for samples in sound:
                     yield await loop.run_in_executor(self._encoding, encoder.push, samples)
             yield await loop.run_in_executor(self._encoding, encoder.end)
+
+
+def spoken_language(found: TextLanguage, voiced: Collection[str]) -> str:
+    """What to read a text in that seems to be in ``found``. voiced: languages with a voice.
+
+    A guess that is likely will do: what is wrong of it is heard at once. Where even that is
+    missing, as for a name or a number, it is English."""
+    if found.certain:
+        return found.language
+    if found.certainty >= _LIKELY:
+        for language in found.candidates:
+            if language in voiced:
+                return language
+    return _UNKNOWN if _UNKNOWN in voiced else min(voiced, default=_UNKNOWN)

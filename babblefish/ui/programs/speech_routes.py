@@ -58,7 +58,7 @@ def create_speech_router(engine: Engine, gate: Gate, reader: Reader) -> APIRoute
     async def speak(body: SpeakBody, caller: Caller = needs(gate, "speak")) -> Response:
         """Text read aloud. The first sound comes while the rest is being made; a caller who hangs
         up stops the work. The lengths in the headers of wav and flac files are left open."""
-        spoken = reader.read(caller, Wish(**body.model_dump()))
+        spoken = await reader.read(caller, Wish(**body.model_dump()))
         return LiveAnswer(spoken.stream, spoken.media_type, spoken.headers)
 
     @router.get("/speak/voices")
