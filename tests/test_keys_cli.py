@@ -14,7 +14,8 @@ from babblefish.errors import StorageError
 from babblefish.storage import api_keys, beside
 from babblefish.ui.programs.keys_cli import keys_app
 from tests.program_routes import code, programs
-from tests.stored import ROOT, opened, until
+from tests.patience import until
+from tests.stored import ROOT, opened
 
 
 @pytest.fixture
