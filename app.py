@@ -12,9 +12,11 @@ from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
 from babblefish.ui import backup_cli, options
+from babblefish.ui.programs.keys_cli import keys_app
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 app.command()(backup_cli.backup)
 app.command()(backup_cli.restore)
 

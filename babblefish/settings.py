@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """of programs, a minute, whatever their keys allow"""
     max_upload_mb: int = Field(2048, ge=1)
     """of a file that a program sends, in millions of bytes"""
+    max_audio_hours: float = Field(4.0, gt=0)
+    """of a recording that a program sends"""
     cors_origins: str = ""
     """pages that may call the routes for programs, such as
     https://app.example.org,https://other.example.org; empty: none but this server's own"""

@@ -116,11 +116,12 @@ class Playout:
 
     def add(
         self, utterance: str, samples: np.ndarray, last: bool, clause: int | None = None,
-        own: bool = False,
+        own: bool = False, voice: str = "",
     ) -> None:  # fmt: skip
         """More speech: int16 (n,) at 48 kHz, shared with other listeners, never written to.
 
-        clause: its number; None: the next. own: in the speaker's own voice.
+        clause: its number; None: the next. own: in the speaker's own voice. voice: its name,
+        which does not matter to who hears it.
         """
         track = self._by_id.get(utterance)
         if track is None:
@@ -133,7 +134,7 @@ class Playout:
         track.starved = 0
         track.finished = track.finished or last
 
-    def replace(self, utterance: str, clause: int, samples: np.ndarray) -> None:
+    def replace(self, utterance: str, clause: int, samples: np.ndarray, voice: str = "") -> None:
         """The clause in the speaker's own voice, as ``add``: heard instead of what was not heard
         of it yet. Nothing changes for who has heard it, or never got it."""
         track = self._by_id.get(utterance)
@@ -203,10 +204,7 @@ class Playout:
     def pace(self) -> float:
         """Speaking speed that works the backlog off, whether it waits here or was not even
         spoken yet: on an overloaded machine faster speech is also less to synthesise."""
-        behind = max(self.backlog, self.lag - _HURRY_S)
-        if behind < _HURRY_S:
-            return 1.0
-        return 1.12 if behind < 2 * _HURRY_S else 1.25
+        return pace(max(self.backlog, self.lag - _HURRY_S))
 
     # --- taking -----------------------------------------------------------------------------
 
@@ -287,6 +285,13 @@ class Playout:
         self._tracks.remove(track)
         del self._by_id[track.utterance]
         self._on_state(track.utterance, state)
+
+
+def pace(behind: float) -> float:
+    """Speaking speed for somebody who is so many seconds behind."""
+    if behind < _HURRY_S:
+        return 1.0
+    return 1.12 if behind < 2 * _HURRY_S else 1.25
 
 
 def _take(track: _Track) -> np.ndarray:

@@ -158,7 +158,7 @@ class Publication:
                 self._expect_if_audible(listener)
 
     def _expect_if_audible(self, listener: Ear) -> None:
-        if self._spoken.get(listener.hears) and listener.connected:
+        if self._spoken.get(listener.hears) and listener.audible:
             self._expect(listener)
 
     def _expect(self, listener: Ear) -> None:
@@ -215,7 +215,7 @@ class Publication:
         for listener in self._others():
             if listener.hears == transcript.language:
                 self._close_playout(listener)
-            elif listener.member is self._speaker:
+            elif listener.id not in self._opened:  # its language was not the one expected
                 self._expect_if_audible(listener)
 
     def _caption(self, language: str, text: str, quality: Quality, translated: bool) -> None:
@@ -253,18 +253,19 @@ class Publication:
         if self._first_audio is None:
             self._first_audio = self.behind
         for listener in self._others():
-            if listener.hears != speech.language or not listener.connected:
+            if listener.hears != speech.language or not listener.audible:
                 continue
             if speech.replaces:
-                listener.playout.replace(self._utterance.id, speech.clause, samples)
+                listener.playout.replace(self._utterance.id, speech.clause, samples, speech.voice)
                 continue
             if listener.id not in self._opened:
                 if speech.clause:
                     continue  # came in the middle: the caption has it
                 self._expect(listener)
             listener.playout.add(
-                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice
-            )
+                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice,
+                speech.voice,
+            )  # fmt: skip
             if not speech.own_voice:  # of that, only what is heard: see ``VoicesHeard``
                 voice = "neutral" if speech.plain else "closest"
                 self._archive.voiced(self._utterance.id, speech.language, voice)

@@ -74,6 +74,8 @@ class Session:
         self.identity = UNHEARD
         """who was the last to speak at this microphone, as far as that is known"""
         self.engine, self.audience = engine, audience
+        self.turned_at = 0.0
+        """seconds of received audio at which speech last began or ended"""
         self._vad = engine.listen()
         self._segmenter = Segmenter()
         self.attribution = Attribution(
@@ -169,7 +171,8 @@ class Session:
 
     def _decide(self, decision: Decision) -> None:
         match decision:
-            case Started():
+            case Started(start):
+                self.turned_at = start / SPEECH_RATE
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
                 self.foresight = self.engine.foresight(partial(self.audience.pace, self._utterance))
@@ -182,9 +185,11 @@ class Session:
             case Resumed():
                 self._drop_attempt()
             case Ended(start, end, voiced_end, forced):
+                self.turned_at = voiced_end / SPEECH_RATE
                 self.audience.speaking(self.member, False)
                 self._end(start, end, voiced_end, forced)
             case Discarded():
+                self.turned_at = self._segmenter.position / SPEECH_RATE
                 self.audience.speaking(self.member, False)
                 self._drop_attempt()
                 self._drop_draft()

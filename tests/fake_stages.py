@@ -112,7 +112,7 @@ class WarningStage(EnergyVad):
 
 
 class TagTranslator:
-    """``[target] text``; takes White for a colour."""
+    """``[target] text``; takes White for a colour, and cannot translate what 5700 Hz said."""
 
     capabilities = TranslatorCapabilities(
         {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
@@ -122,6 +122,8 @@ class TagTranslator:
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
+        if any("said 5700" in text for text in texts):
+            raise TranslationError("bad_output", "These words have no translation.")
         return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):
@@ -231,6 +233,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
 
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):

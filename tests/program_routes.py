@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,18 +53,19 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 
 
 @contextlib.asynccontextmanager
-async def programs(
-    folder: Path | None = None, peer: Callable[[], str] | None = None, **settings: Any
-) -> AsyncIterator[Programs]:
-    """folder: where keys are stored; None: nowhere. peer: the address that requests come from."""
+async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator[Programs]:
+    """folder: where keys are stored; None: nowhere. The server stands behind a reverse proxy,
+    which is this machine."""
     chosen = Settings(http=True, **({"data_dir": folder} if folder else {}), **settings)
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
+    own = list(app.router.routes)
     app.include_router(_routes(app.state.gate, release))
-    options = {} if peer is None else {"proxy_headers": True, "forwarded_allow_ips": "*"}
+    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
+    proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
     headers = {"Connection": "close"}
-    async with running(app, **options) as base:
+    async with running(app, **proxied) as base:
         async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as http:
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 

@@ -28,8 +28,9 @@ from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.network import bind, fingerprint
 from babblefish.ui import laptop_calls
 from tests import tiny_f5
+from tests.patience import PATIENCE, until
 from tests.scripted_synthesiser import ScriptedSynthesiser, voice
-from tests.test_accelerator_service import pinned, until
+from tests.test_accelerator_service import pinned
 from tests.test_accelerators_api import Server, server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,7 +136,7 @@ async def test_it_is_paired_speaks_forgets_ends_at_once_and_comes_back(room, tmp
         async with endpoint_of(room, folder) as http:
             assert await voices(http) == 1
             room.hub.cloning.forget("ana")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while await voices(http):
                     await asyncio.sleep(0.05)
             assert (await http.get("/health", headers={"Authorization": "x"})).status_code == 401
@@ -214,7 +215,7 @@ async def test_voices_are_forgotten_when_the_server_is_silent_and_at_the_end(tmp
         laptop.door.heard()
         await laptop.reception.put_voice(voice())
         laptop._stop.set()
-        await asyncio.wait_for(working, 5)
+        await asyncio.wait_for(working, PATIENCE)
     assert synthesiser.voices == {} and synthesiser.closed and laptop.problem is None
 
 

@@ -7,14 +7,13 @@ import re
 import signal
 import socket
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from babblefish.ui.admin import COOKIE
+from tests.patience import wait_until
 from tests.stored import python
 from tests.test_storage_faults import LOCKER
 
@@ -83,15 +82,7 @@ def serve(tmp_path: Path):
             one.kill()
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen within 30 seconds"
-        time.sleep(0.05)
-
-
 @pytest.mark.e2e
-@pytest.mark.timeout(150)
 def test_promise_19_a_killed_server_forgets_neither_password_nor_tries_nor_sessions(
     serve, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from babblefish.storage.storage import Storage
 from rooms.hub import Hub
 from rooms.playout import Playout
 from tests import stored
+from tests.patience import until
 from tests.phones import Phone, fake_engine, tone
 from tests.scripted_cloning import HERTZ, ScriptedCloning
 from tests.stored import form
@@ -105,7 +106,7 @@ async def utter(there, count: int, hertz: int = PIERRE_HERTZ) -> SimpleNamespace
     before = [len(phone._heard) for phone in there.phones]
     there.mouth.say(tone(hertz, 1.0))
     for phone in there.phones:
-        await phone.until(lambda p=phone: len(done(p)) >= count, 40)
+        await phone.until(lambda p=phone: len(done(p)) >= count)
     sounds = [
         np.concatenate(phone._heard[start:])
         for phone, start in zip(there.phones, before, strict=True)
@@ -141,7 +142,7 @@ def whole(heard: float, there) -> bool:
 
 
 async def ready(cloning: ScriptedCloning, count: int = 1) -> None:
-    await stored.until(lambda: len(cloning.answered) >= count)
+    await until(lambda: len(cloning.answered) >= count)
     await asyncio.sleep(0.05)
 
 
@@ -291,7 +292,7 @@ async def test_consent_withdrawn_in_the_middle_of_a_sentence_ends_the_own_voice(
             cloning.between = 0.7
 
             async def withdraw() -> None:
-                await there.listener.until(lambda: there.listener.of(Voicing)[-1].own_voice, 30)
+                await there.listener.until(lambda: there.listener.of(Voicing)[-1].own_voice)
                 await hub.profiles.withdraw(speaker, "cloning", "self")
 
             leaving = asyncio.create_task(withdraw())
@@ -369,7 +370,7 @@ async def test_an_own_voice_that_comes_too_late_changes_nothing(engine, tmp_path
         async with meeting(hub, await enrol(hub), voices="replace") as there:
             heard = await utter(there, 1)
             assert whole(heard.neutral[0], there) and heard.own[0] < 0.1
-            await stored.until(lambda: there.room.conversation.traces)
+            await until(lambda: there.room.conversation.traces)
             assert len(cloning.cancelled) == 1, "nobody waits for it"
 
 

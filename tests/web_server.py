@@ -43,6 +43,7 @@ from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.admission import Admission
 from rooms.keeping import Kept
+from tests.patience import PATIENCE
 from tests.voice_script import VoiceScript, add_voice_routes
 
 FRAME = 960
@@ -115,7 +116,9 @@ class ScriptedLink(AbstractContextManager):
             self.member.room.roster_changed()
 
     def hear(self, samples: np.ndarray) -> None:
-        self.member.heard_peak = max(self.member.heard_peak, int(np.abs(samples).max(initial=0)))
+        member, peak = self.member, int(np.abs(samples).max(initial=0))
+        member.heard_peak = max(member.heard_peak, peak)
+        member.loud_at = time.monotonic() if peak >= 100 else member.loud_at
 
     def next_frame(self) -> np.ndarray:
         return _TONE
@@ -158,7 +161,7 @@ class ScriptedMember:
         self.link: ScriptedLink | None = None
         self.links = 0
         self.profile = ""
-        self.heard_peak = 0
+        self.heard_peak, self.loud_at = 0, 0.0
         self.events: list[ClientEvent] = []
         self.session = SimpleNamespace(speaking=False, waiting=(0, 0))
         self.playout = SimpleNamespace(lag=0.0)
@@ -311,13 +314,13 @@ class WebServer(AbstractContextManager):
 
     def __enter__(self) -> WebServer:
         self._thread.start()
-        if not self._started.wait(30):
+        if not self._started.wait(PATIENCE):
             raise RuntimeError("the web server did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(15)
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         settings = Settings(
@@ -349,7 +352,7 @@ class WebServer(AbstractContextManager):
             result = action()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(15)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(PATIENCE)
 
     def room(self, name: str = "Project meeting") -> ScriptedRoom:
         return self.do(lambda: self.hub.create(name))

@@ -75,6 +75,11 @@ class RateLimited(TryLater):
         return type(self), (self.retry_after,)
 
 
+class CutOff(TransportError):
+    """More is being sent than is taken, nobody knows how much: the connection ends with the
+    answer."""
+
+
 class Access:
     """Counts requests in memory and reads credentials; one per server."""
 
@@ -244,7 +249,7 @@ def _counted(receive: Receive, limit: int) -> Receive:
         message = await receive()
         arrived += len(message.get("body", b""))
         if arrived > limit:
-            raise _too_large(limit)
+            raise CutOff("too_large", f"A request is at most {limit} bytes long.")
         return message
 
     return counting

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from babblefish import metrics
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import TOKEN, Access, TryLater
+from babblefish.ui.access import TOKEN, Access, CutOff, TryLater
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ STATUS = {
     "consent": 422,
     "nothing_chosen": 422,
     "voice": 422,
+    "nothing_to_say": 422,
+    "unspeakable": 422,
+    "model_not_found": 404,
     "bad_value": 422,
     "too_long": 413,
     "file_unreadable": 415,
@@ -62,6 +65,9 @@ STATUS = {
     "bad_event": 422,
     "language": 422,
     "setting": 422,
+    "config": 422,
+    "bad_audio": 422,
+    "too_fast": 429,
     "glossary": 422,
     "rate_limited": 429,
     "server_full": 503,
@@ -81,9 +87,17 @@ STATUS = {
     "api_key": 401,
     "scope": 403,
     "too_many_connections": 503,
+    "pair": 422,
+    "language_unclear": 422,
+    "hung_up": 499,
+    "bad_form": 400,
+    "no_file": 422,
+    "content_type": 415,
+    "disk_full": 507,
+    "disk": 503,
 }
 """HTTP status of each error code"""
-STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
+STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503, "translation": 503}
 """of the other codes, by where they come from; anything else is 500"""
 
 PLACE_SECONDS = 8.0
@@ -351,6 +365,8 @@ def error_answer(error: BabbleFishError) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, CutOff):
+        headers["Connection"] = "close"
     if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": {"code": error.code, "message": error.message}}

@@ -54,6 +54,8 @@ class Wanted:
     context: str = ""
     """text that comes before the recording, or is written the way that it is to be written"""
     priority: Priority = Priority.NOW
+    among: tuple[str, ...] = ()
+    """the only languages that may be spoken; empty: any"""
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class RecordingAudience:
         return self._wanted.source
 
     def among(self, member: str) -> tuple[str, ...]:
-        return ()
+        return self._wanted.among
 
     def glossary(self, member: str) -> tuple[str, ...]:
         return self._wanted.glossary

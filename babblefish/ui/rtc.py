@@ -34,6 +34,7 @@ from babblefish.protocol import (
     Warn,
 )
 from babblefish.settings import Settings
+from babblefish.ui.allowance import Allowance
 from babblefish.ui.sdp import also_at, ask_for_quality, narrow_offer, reachable
 from babblefish.ui.sound import FRAME, RATE, Intake, OpusTrack, Pace
 
@@ -50,7 +51,7 @@ CONNECT_SECONDS = 20.0
 FAREWELL_SECONDS = 0.5
 """for last events to leave before the connection closes"""
 
-_EVENTS_PER_SECOND, _EVENT_BURST, _EVENTS_TOO_MANY = 20.0, 60.0, 500
+_EVENTS_TOO_MANY = 500
 _EARLY_EVENTS = 16
 _CHANNEL_FULL, _CHANNEL_STUCK = 256 * 1024, 1024 * 1024
 """bytes waiting in a data channel: above the first, passing events are dropped; above the
@@ -73,23 +74,6 @@ def _report(what: str, error: Exception) -> None:
 def _nobody() -> Any:
     """The member of the handler that is only there to be copied."""
     return None
-
-
-class Allowance:
-    """A token bucket for the events of one connection."""
-
-    def __init__(self) -> None:
-        self._tokens, self._at = _EVENT_BURST, 0.0
-        self.refused = 0
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(_EVENT_BURST, self._tokens + (now - self._at) * _EVENTS_PER_SECOND)
-        self._at = now
-        if self._tokens < 1:
-            self.refused += 1
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Call(AsyncStreamHandler):

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import segno
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
@@ -35,8 +35,8 @@ from babblefish.ui.api import create_router, install_errors
 from babblefish.ui.metrics import Metrics, create_metrics_router
 from babblefish.ui.pairing import create_pairing
 from babblefish.ui.programs.cors import Cors
-from babblefish.ui.programs.gate import KeyGate
-from babblefish.ui.programs.keys import Keys
+from babblefish.ui.programs.openai_errors import OpenAIErrors
+from babblefish.ui.programs.surface import add_programs
 from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
@@ -90,8 +90,6 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
-    app.state.keys = keys = Keys(hub.storage)
-    app.state.gate = KeyGate(keys, access, settings)
     state = app.state
     state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
     state.metrics = Metrics(state.watch)
@@ -101,12 +99,14 @@ def create_app(
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
+    add_programs(app, settings, hub, engine, access)
     app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(OpenAIErrors)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
@@ -121,6 +121,7 @@ async def _lifespan(
     app.state.offers = Offers(settings)
     await hub.start()
     await app.state.keys.start()
+    app.state.uploads.sweep()
 
     async def load() -> None:
         try:
@@ -140,6 +141,7 @@ async def _lifespan(
         watching.cancel()
         await asyncio.gather(loading, watching, return_exceptions=True)
         await app.state.pairing.close()
+        app.state.uploads.close()
         await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
@@ -161,14 +163,6 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
     @app.get("/r/{code}", include_in_schema=False)
     async def room(code: str) -> Response:
         return page("room.html")
-
-    @app.get("/health", tags=["server"])
-    async def health(request: Request) -> JSONResponse:
-        """``ok`` once people can be heard and translated, ``starting`` until then."""
-        state = request.app.state
-        if state.failure is not None:
-            return JSONResponse({"status": "failed"}, 503)
-        return JSONResponse({"status": "ok" if state.ready.is_set() else "starting"})
 
     if certificates is not None:
 

@@ -33,6 +33,8 @@ class ListeningRequest:
     """text that came before, or that is written the way this is to be written"""
     glossary: tuple[str, ...] = ()
     """names and terms that may be said, spelt as they are to be written"""
+    among: tuple[str, ...] = ()
+    """the only languages that may be spoken; empty: any"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,12 @@ async def listen(engine: Engine, upload: Upload, request: ListeningRequest) -> A
     """
     if not engine.ready:
         raise TransportError("starting", "The server is still starting. One moment, please.")
+    for language in request.among:
+        check_languages(engine, language, ())
     source, targets = check_languages(engine, request.language, request.targets)
     wanted = Wanted(
         source, tuple(targets), glossary=request.glossary, context=request.prompt,
-        priority=Priority.BATCH,
+        priority=Priority.BATCH, among=request.among,
     )  # fmt: skip
     upload.lane.check()
     if not upload.lane.free:

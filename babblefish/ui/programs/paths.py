@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 PROGRAMS = re.compile(
-    r"""/( translate(/batch)? | transcribe(-translate)? | speak | languages | health(/live|/ready)?
-        | status | metrics | ws/client | v1/.+ )""",
+    r"""/( translate(/batch)? | transcribe(-translate)? | speak(/voices)? | languages
+        | health(/live|/ready)? | status | metrics | ws/client | v1/.+ )""",
     re.VERBOSE,
 )
 """that pages of the origins in ``Settings.cors_origins`` may call"""

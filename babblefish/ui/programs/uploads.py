@@ -24,6 +24,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from babblefish.errors import TransportError
+from babblefish.settings import Settings
+from babblefish.ui.access import CutOff, TryLater
 from babblefish.ui.decoder import Decoded, decoded
 from babblefish.ui.programs.multipart import FormReader
 
@@ -43,6 +45,7 @@ _LARGE_BYTES = 8_000_000
 _SMALL_AT_ONCE = 4
 _LARGE_AT_ONCE = 2
 _MOST_WAITING = 24
+_AGAIN_S = 60
 _RAW = ("audio/", "video/", "application/octet-stream", "application/ogg")
 
 
@@ -59,8 +62,8 @@ class Lane:
     def check(self) -> None:
         """Raises TransportError("busy") where too many are waiting."""
         if self._slots.locked() and self._waiting >= _MOST_WAITING:
-            raise TransportError(
-                "busy", "Too many recordings are waiting. Try again in a few minutes."
+            raise TryLater(
+                "busy", "Too many recordings are waiting. Try again in a few minutes.", _AGAIN_S
             )
 
     @asynccontextmanager
@@ -131,6 +134,13 @@ class Uploads:
         self._kept_free = kept_free
         self._lanes = (Lane(_SMALL_AT_ONCE), Lane(_LARGE_AT_ONCE))
         self._disk = ThreadPoolExecutor(2, "uploads")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            settings.data_dir / "uploads", settings.max_upload_mb * 10**6,
+            settings.max_audio_hours * 3600,
+        )  # fmt: skip
 
     def sweep(self) -> None:
         """Remove what an earlier run may have left, on file systems where files need a name."""
@@ -225,7 +235,7 @@ class Uploads:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise TransportError(
+            raise CutOff(
                 "too_slow", "The recording took too long to arrive. Send it again."
             ) from error
         except ClientDisconnect as error:
@@ -235,9 +245,9 @@ class Uploads:
         if size > self.most_bytes:
             raise self._too_large()
 
-    def _too_large(self) -> TransportError:
+    def _too_large(self) -> CutOff:
         most = f"{self.most_bytes / 10**6:g}"
-        return TransportError(
+        return CutOff(
             "too_large",
             f"The recording is too large: at most {most} MB. Send it compressed (Opus, MP3, "
             "FLAC) or in parts.",
@@ -253,7 +263,10 @@ class Uploads:
 def _no_room(error: OSError) -> TransportError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransportError(
-            "disk_full", "The server's disk is nearly full. Free some space there, and try again."
+            "disk_full",
+            "The server's disk is nearly full. Free some space there, or send a smaller file.",
         )
     log.warning("an upload could not be written: %s", os.strerror(error.errno or 0))
-    return TransportError("disk", "The server's disk does not take the file at the moment.")
+    return TryLater(
+        "disk", "The server's disk does not take the file at the moment. Try again soon.", _AGAIN_S
+    )
