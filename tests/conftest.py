@@ -100,15 +100,20 @@ def open_hub(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncConte
 
 
 REAL_TIME = {
-    "accelerator_app", "accelerator_page", "accelerator_service", "admin_door", "attribution",
-    "bleed", "cloning", "cloning_faults", "cloning_socket", "collection", "dial_out", "drafts",
-    "engine", "enrolment", "foresight", "host_door", "host_laptops", "host_page", "host_people",
-    "host_restart", "host_sign_in", "host_storage", "host_transcripts", "hub", "interruption",
-    "interview", "laptop_end_to_end", "large_profiles", "lasting_rooms", "lasting_transcripts",
-    "membership", "mms", "offers", "own_voices", "presets", "recordings", "rooms", "rtc",
-    "rtc_rooms", "server", "shared_phone", "speaking", "stage_processes", "storage_faults",
-    "synthesiser", "three_languages", "two_tier", "web_call", "web_door", "web_page", "web_pair",
-    "web_states", "web_transcript", "web_voice", "web_voice_looks", "workers",
+    "accelerator_app", "accelerator_page", "accelerator_pairing", "accelerator_scheduling",
+    "accelerator_service", "accelerators_api", "accelerators_asking", "access", "admin",
+    "admin_door", "admission", "apertium", "api", "attribution", "bleed", "cloning",
+    "cloning_faults", "cloning_socket", "collection", "dial_out", "door_api", "drafts", "engine",
+    "enrolment", "fetching", "fetching_copies", "foresight", "host_door", "host_laptops",
+    "host_page", "host_people", "host_restart", "host_sign_in", "host_storage", "host_transcripts",
+    "hub", "interruption", "interview", "laptop_discovery", "laptop_end_to_end", "laptops",
+    "large_profiles", "lasting_rooms", "lasting_transcripts", "membership", "mms", "models_cli",
+    "nllb", "offers", "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary",
+    "rooms", "rtc", "rtc_rooms", "server", "shared_phone", "speaking", "stage_processes",
+    "storage_deletion", "storage_faults", "storage_rooms", "storage_space", "synthesiser",
+    "three_languages", "tls", "transcripts", "two_tier", "voices_api", "web_call", "web_door",
+    "web_page", "web_pair", "web_states", "web_transcript", "web_voice", "web_voice_looks",
+    "workers",
 }  # fmt: skip
 """modules in which something is said, waited for or given up by the clock"""
 
