@@ -99,40 +99,16 @@ def open_hub(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncConte
     return opened
 
 
-REAL_TIME = {
-    "accelerator_app", "accelerator_page", "accelerator_pairing", "accelerator_scheduling",
-    "accelerator_service", "accelerators_api", "accelerators_asking", "access", "admin",
-    "admin_door", "admission", "apertium", "api", "attribution", "bleed", "cloning",
-    "cloning_faults", "cloning_socket", "collection", "dial_out", "door_api", "drafts", "engine",
-    "enrolment", "fetching", "fetching_copies", "foresight", "host_door", "host_laptops",
-    "host_page", "host_people", "host_restart", "host_sign_in", "host_storage", "host_transcripts",
-    "hub", "interruption", "interview", "laptop_discovery", "laptop_end_to_end", "laptops",
-    "large_profiles", "lasting_rooms", "lasting_transcripts", "membership", "mms", "models_cli",
-    "nllb", "offers", "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary",
-    "rooms", "rtc", "rtc_rooms", "server", "shared_phone", "speaking", "stage_processes",
-    "storage_deletion", "storage_faults", "storage_rooms", "storage_space", "synthesiser",
-    "three_languages", "tls", "transcripts", "two_tier", "voices_api", "web_call", "web_door",
-    "web_page", "web_pair", "web_states", "web_transcript", "web_voice", "web_voice_looks",
-    "workers",
-}  # fmt: skip
-"""modules in which something is said, waited for or given up by the clock"""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    lanes.add_option(parser)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Again())
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs weights or browsers, so that `make check` can leave it out."""
     for item in items:
         if {"weights_dir", "big_weights_dir"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.models)
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-        if "e2e" in item.path.parts or item.path.stem.removeprefix("test_") in REAL_TIME:
+        if lanes.lane_of(item.path) != "computing":
             item.add_marker(pytest.mark.real_time)
-    lanes.keep_to_lane(config, items)

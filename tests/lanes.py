@@ -14,48 +14,56 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-import pytest
-
+TESTS = Path(__file__).parent
 NICE = {"meetings": 0, "clock": 0, "browsers": 4, "computing": 9}
 """lane → how far it stands back: whole meetings; whatever is said, waited for or given up by the
-clock; pages in browsers; the rest"""
+clock; pages in browsers; what only computes"""
 _BROWSERS = ("test_host_", "test_web_", "test_accelerator_page")
+_COMPUTING = {
+    "accelerator_environment", "accelerator_protocol", "architecture", "bench", "catalogue",
+    "claims", "clauses", "enrolment_speech", "enrolment_texts", "espeak", "f5", "f5_checkpoints",
+    "f5_text", "files", "guards", "identification", "kept_graph", "kokoro", "kokoro_graph",
+    "marks", "models", "originals", "palette", "people", "pitch", "playout", "precision",
+    "processor", "profiles", "protocol", "pyannote_encoder", "recording_quality",
+    "reference_material", "reference_voices", "seamless", "secret", "segmenter", "sentence_wise",
+    "sound", "speakers", "splicing", "stage_conformance", "storage_laptops", "storage_migrations",
+    "storage_people", "strain", "subtitles", "synthesiser_weights", "term_bias", "term_protection",
+    "vad", "voice_matching", "voice_reference", "voices", "whisper", "whisper_model",
+}  # fmt: skip
+"""modules of tests for which it does not matter how long anything takes"""
 _LOOK_S = 0.2
 
 
-def add_option(parser: pytest.Parser) -> None:
-    parser.addoption("--lane", choices=list(NICE), help="only this part of the suite")
-
-
-def lane_of(item: pytest.Item) -> str:
-    if "e2e" in item.path.parts:
+def lane_of(module: Path) -> str:
+    if module.parent != TESTS:
         return "meetings"
-    if item.path.stem.startswith(_BROWSERS):
+    if module.stem.startswith(_BROWSERS):
         return "browsers"
-    return "clock" if item.get_closest_marker("real_time") else "computing"
+    return "computing" if module.stem.removeprefix("test_") in _COMPUTING else "clock"
 
 
-def keep_to_lane(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is in the other lanes."""
-    lane = config.getoption("--lane")
-    if lane is not None:
-        config.hook.pytest_deselected(items=[item for item in items if lane_of(item) != lane])
-        items[:] = [item for item in items if lane_of(item) == lane]
+def modules() -> dict[str, list[str]]:
+    """lane → the files of its tests"""
+    found: dict[str, list[str]] = {lane: [] for lane in NICE}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        found[lane_of(path)].append(str(path.relative_to(TESTS.parent)))
+    return found
 
 
 def main(arguments: list[str]) -> int:
-    command = [sys.executable, "-m", "pytest", "--color=yes" if sys.stdout.isatty() else "-q"]
+    command = [sys.executable, "-m", "pytest"]
     if arguments:
-        return subprocess.run([*command[:3], *arguments], check=False).returncode
-    begun, codes = time.monotonic(), {}
+        return subprocess.run([*command, *arguments], check=False).returncode
+    begun, codes, lanes = time.monotonic(), {}, {}
     with contextlib.ExitStack() as ending:
-        lanes = {}
-        for name, nice in NICE.items():
+        for name, files in modules().items():
             told = ending.enter_context(tempfile.TemporaryFile("w+"))
             lane = subprocess.Popen(
-                [*command, "--lane", name, "-p", "no:cacheprovider"], stdin=subprocess.DEVNULL,
-                stdout=told, stderr=subprocess.STDOUT, preexec_fn=lambda by=nice: os.nice(by),
+                [*command, "-p", "no:cacheprovider", *files], stdin=subprocess.DEVNULL,
+                stdout=told, stderr=subprocess.STDOUT,
+                preexec_fn=lambda by=NICE[name]: os.nice(by),
             )  # fmt: skip
             ending.callback(lane.wait)
             ending.callback(lane.terminate)
