@@ -36,7 +36,12 @@ def room_address(link: str) -> RoomAddress:
         raise wrong from error
     token = parse_qs(parts.fragment).get("t", [""])[0]
     before, path, code = parts.path.rpartition("/r/")
-    if parts.scheme not in ("http", "https") or not host or parts.username or not (path and code and token):
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or parts.username
+        or not (path and code and token)
+    ):
         raise wrong
     if parts.scheme == "http" and not _this_machine(host):
         raise SettingsError(
