@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -27,14 +28,17 @@ import psutil
 from babblefish.audio import to_int16
 from babblefish.client.address import RoomAddress
 from babblefish.client.connection import RATE, Message, Participant
+from babblefish.engine.engine import Engine
+from babblefish.engine.profiles import installed_profile
 from babblefish.settings import load_settings
+from babblefish.storage.storage import Storage
 from bench.client import Phone
 from bench.clips import Clip, load_clips
 from bench.conversation import observe, take_turn
-from bench.host import Host
 from bench.measures import growth_per_minute, ratio, summary
 from bench.report import machine
 from bench.server import RoomLink, Server
+from rooms.hub import Hub
 
 HERE = Path(__file__).parent
 _PIECE = RATE // 25
@@ -118,15 +122,27 @@ def main() -> None:
     chosen = parser.parse_args()
     settings = load_settings(profile="compact")
     clips = [c for c in load_clips(settings.weights_dir, 8.0) if c.language in _LANGUAGES]
-    with tempfile.TemporaryDirectory() as folder, Server(settings, Path(folder)) as server:
-        with Host(server) as host:
-            people, room = server.link, host.create_room("Programs")
-        figures = asyncio.run(_measure(server, people, room, clips, chosen))
+    _say("starting a server")
+    with tempfile.TemporaryDirectory() as folder:
+        people, room = asyncio.run(_open_rooms(Path(folder)))
+        with Server(settings, Path(folder)) as server:
+            figures = asyncio.run(_measure(server, people, room, clips, chosen))
     figures = {"machine": machine(), **figures}
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     (results / "sockets.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
+
+
+async def _open_rooms(folder: Path) -> tuple[RoomLink, RoomLink]:
+    """One for people and one for programs, which the server finds when it starts."""
+    settings = load_settings(profile="compact", data_dir=folder)
+    hub = Hub(settings, Engine(installed_profile(settings)), Storage(folder))
+    await hub.start()
+    rooms = [hub.create(name) for name in ("People", "Programs")]
+    people, programs = (RoomLink(room.code, room.token) for room in rooms)
+    await hub.close()
+    return people, programs
 
 
 async def _measure(
@@ -143,9 +159,11 @@ async def _measure(
                 )
                 for name, language in (("Pierre", "fr"), ("Dan", "en"))
             ]
+            _say("two people, alone")
             alone = await _turns(phones, spoken, chosen.turns)
             address = RoomAddress(server.base, room.code, room.token)
             async with _programs(address, clips, chosen) as programs:
+                _say(f"two people beside {len(programs)} programs")
                 begun = len(memory.times)
                 beside = await _turns(phones, spoken, chosen.turns)
             grown = growth_per_minute(memory.times[begun:], memory.megabytes[begun:])
@@ -160,6 +178,10 @@ async def _measure(
         "memory_before_mb": round(before), "memory_peak_mb": round(max(memory.megabytes)),
         "memory_growth_mb_per_minute": grown,
     }  # fmt: skip
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 async def _turns(phones: list[Phone], clips: list[Clip], count: int) -> list[float | None]:
@@ -198,6 +220,7 @@ async def _programs(
     try:
         yield programs
         over.set()
+        _say("waiting for the last sentences")
         await asyncio.gather(*talking)
         await _all_told(programs)
     finally:
@@ -224,12 +247,9 @@ async def _all_told(programs: list[Program]) -> None:
 
 
 def _missing(programs: list[Program]) -> int:
-    """Sentences that some program was not told, counted once for each."""
-    return sum(
-        utterance not in other.heard
-        for program in programs for utterance in program.finals
-        for other in programs if other is not program
-    )  # fmt: skip
+    """Utterances that some program was not told of, counted once for each."""
+    known = [{*program.finals, *program.heard} for program in programs]
+    return sum(len(set().union(*known) - one) for one in known)
 
 
 def _fates(programs: list[Program]) -> dict[str, Any]:
@@ -239,9 +259,9 @@ def _fates(programs: list[Program]) -> dict[str, Any]:
         "dropped": sum(max(0, p.there.connections - 1) for p in programs),
         "sentences_said": sum(p.said for p in programs),
         "utterances_recognised": sum(len(p.finals) for p in programs),
-        "programs_without_a_final": sum(p.said > 0 and not p.finals for p in programs),
-        "results_lost": _missing(programs),
         "results": sum(len(p.heard) for p in programs),
+        "programs_without_a_final": sum(p.said > 0 and not p.finals for p in programs),
+        "texts_lost": _missing(programs),
         "program_delay_to_whole_clip_s": summary(delays),
     }  # fmt: skip
 
