@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
+import yaml
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from babblefish import metrics
+from babblefish.accelerator_protocol import Health
 from babblefish.engine.cloning_messages import LaptopFigures, LaptopState
 from babblefish.metrics import Durations, Labels, quantile
 from babblefish.settings import Settings
@@ -197,22 +201,28 @@ async def test_requests_are_counted_by_route_and_status_and_carry_an_id(watched)
     assert len(set(ids)) == 4 and all(re.fullmatch("[0-9a-f]{16}", id_) for id_ in ids)
 
 
-async def test_laptops_are_shown_by_what_they_do(watched, monkeypatch):
-    def laptop(id_: str, condition: str) -> LaptopState:
-        figures = LaptopFigures(asked=7, spoken=4, failed=2, given_up=1, first_clause_s=0.4)
-        return LaptopState(
-            id_, "Marie's laptop", condition, "", condition == "ready", "https", None, None,
-            figures, 0,
-        )  # fmt: skip
+def laptop(id_: str, condition: str) -> LaptopState:
+    figures = LaptopFigures(asked=7, spoken=4, failed=2, given_up=1, first_clause_s=0.4)
+    health = Health(ready=True, memory_used_mb=1024)
+    return LaptopState(
+        id_, "Marie's laptop", condition, "", condition == "ready", "https", health, 1.0, figures, 0
+    )
 
+
+@pytest.fixture
+def two_laptops(watched, monkeypatch) -> None:
     states = (laptop("a1", "ready"), laptop("b2", "away"))
     monkeypatch.setattr(type(watched.hub.laptops), "states", property(lambda self: states))
+
+
+async def test_laptops_are_shown_by_what_they_do(watched, two_laptops):
     figures = await watched.figures()
     assert figures["babblefish_laptops|ready"] == figures["babblefish_laptops|away"] == 1
     assert figures["babblefish_laptops|refused"] == 0
     assert figures["babblefish_laptop_ready|a1"] == 1 and figures["babblefish_laptop_ready|b2"] == 0
     assert figures["babblefish_laptop_requests_total|a1|failed"] == 2
     assert figures["babblefish_laptop_first_clause_seconds|a1"] == 0.4
+    assert figures["babblefish_laptop_memory_used_bytes|a1"] == 2**30
     assert "Marie" not in await watched.text()
 
 
@@ -245,6 +255,87 @@ async def test_it_comes_in_both_of_prometheus_formats(watched):
         "/metrics", headers=watched.key | {"Accept": "text/plain;version=a.b"}
     )
     assert odd.status_code == 200
+
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+
+
+def dashboard() -> dict:
+    return json.loads((DEPLOY / "grafana" / "babblefish.json").read_text(encoding="utf-8"))
+
+
+def alerts() -> list[dict]:
+    text = (DEPLOY / "prometheus" / "babblefish-alerts.yml").read_text(encoding="utf-8")
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def queries() -> list[str]:
+    targets = [target for panel in dashboard()["panels"] for target in panel.get("targets", ())]
+    return [target["expr"] for target in targets] + [rule["expr"] for rule in alerts()]
+
+
+async def test_the_dashboard_and_the_alerts_ask_for_what_is_there(watched, two_laptops):
+    text = await watched.text()
+    found = {family.name: family for family in families(text)}
+    labels = {
+        sample.name: set(sample.labels) for family in found.values() for sample in family.samples
+    }
+    there = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    there |= {name + end for name in there for end in ("_bucket", "_count", "_sum")}
+    assert len(queries()) > 50
+    for query in queries():
+        assert query.count("(") == query.count(")") and query.count("{") == query.count("}")
+        named = re.findall(r"(babblefish_\w+)(?:\{([^}]*)\})?", query)
+        assert named or query.startswith("up{"), query
+        grouped = set(re.findall(r"by \(([^)]*)\)", query)) | {""}
+        wanted = {label.strip() for group in grouped for label in group.split(",")} - {""}
+        for name, selector in named:
+            assert name in there, f"{name} of {query}"
+            if name in labels:
+                selected = set(re.findall(r"(\w+)\s*[=!]", selector))
+                assert selected <= labels[name] | {"instance", "job"}, query
+        if all(name in labels for name, _ in named):
+            known = set().union(*(labels[name] for name, _ in named))
+            assert wanted <= known | {"instance", "job"}, query
+
+
+async def test_every_figure_is_on_the_dashboard(watched):
+    text = await watched.text()
+    there = set(re.findall(r"^# TYPE (babblefish_\S+) ", text, re.MULTILINE))
+    asked = {
+        re.sub("_(bucket|count|sum)$", "", name)
+        for query in queries() for name in re.findall(r"babblefish_\w+", query)
+    }  # fmt: skip
+    watched_elsewhere = {"babblefish_stage_recent_seconds", "babblefish_guests"}
+    created = {name for name in there if name.endswith("_created")}
+    assert there - asked - created == watched_elsewhere & there
+
+
+async def test_the_dashboard_is_one_that_grafana_takes():
+    board = dashboard()
+    assert board["schemaVersion"] >= 39 and board["id"] is None and board["uid"]
+    source, server = board["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    assert server["type"] == "query" and server["datasource"]["uid"] == "${datasource}"
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y) for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }  # fmt: skip
+        assert not cells & taken and max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+        for target in panel.get("targets", ()):
+            assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
+        refs = [target["refId"] for target in panel.get("targets", ())]
+        assert len(set(refs)) == len(refs)
+    assert {panel["type"] for panel in panels} == {"row", "stat", "timeseries"}
+    for rule in alerts():
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["summary"] and rule["annotations"]["description"]
 
 
 async def test_scripted_rooms_can_be_watched_too():

@@ -85,7 +85,7 @@ def _tiles(samples: Sequence[Sample], turns: Durations) -> str:
         ("People", str(now.connected), f"in {count(now.rooms, 'room', 'rooms')}{away}"),
         ("Speaking", str(now.speaking), "at this moment"),
         ("To hearing it", seconds(heard[0]) if heard else "–", "half of all sentences"),
-        ("Nearly always", seconds(heard[1]) if heard else "–", "95 of 100 sentences"),
+        ("Mostly", seconds(heard[1]) if heard else "–", "95 of 100 sentences"),
         ("Behind", seconds(now.lag_worst), "whoever is most"),
         ("Processor", _percent(100 * _share(samples[-1])), f"of {count(_CORES, 'core', 'cores')}"),
     ]  # fmt: skip
@@ -200,7 +200,7 @@ def _trouble(samples: Sequence[Sample]) -> list[Plot]:
                 Series("Left out under load", dropped, "bars", _sum(dropped)),
                 Series("Restarts", restarts, "bars", _sum(restarts)),
             ],
-            _plain, "", least=4.0, empty="None in the last 15 minutes.",
+            _plain, "", least=4.0, stacked=True, empty="None in the last 15 minutes.",
         ),
     ]  # fmt: skip
 
