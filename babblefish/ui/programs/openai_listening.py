@@ -34,7 +34,7 @@ _BEAT_S = 10.0
 def create_openai_listening_router(engine: Engine, gate: Gate, uploads: Uploads) -> APIRouter:
     router = APIRouter(
         prefix="/v1/audio", tags=["OpenAI"], route_class=OpenAIRoute,
-        responses=OPENAI_RESPONSES | _REFUSALS, response_class=Response,
+        responses=OPENAI_RESPONSES | _REFUSALS, default_response_class=Response,
     )  # fmt: skip
     desk = _Desk(engine, gate, uploads)
     heard = _answers(*MEDIA_TYPES.values(), EVENTS)
