@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     offers_per_minute: int = Field(20, ge=1)
     """WebRTC offers accepted per address and room"""
 
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """of the log on stderr; auto: text at a terminal, one JSON object a line elsewhere"""
     max_connections: int = Field(30, ge=1)
     """connections and long jobs that programs have open at once, all together"""
     requests_per_address: int = Field(3000, ge=1)
@@ -142,6 +144,17 @@ class Settings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError("list origins such as https://app.example.org, with commas")
         return ",".join(filter(None, origins))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        proxies = [proxy.strip() for proxy in value.split(",") if proxy.strip()]
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError("list addresses or networks such as 172.16.0.0/12") from None
+        return ",".join(proxies)
 
     @property
     def allowed_origins(self) -> frozenset[str]:

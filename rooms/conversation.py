@@ -27,7 +27,7 @@ from babblefish.protocol import (
     Translation,
     Utterance,
 )
-from rooms import glossary
+from rooms import figures, glossary
 from rooms.archive import Face
 from rooms.attribution import display_name, label, speaker_of
 from rooms.audience import Saying
@@ -267,6 +267,7 @@ class Conversation:
         identity = publication.identity or self._shown(publication.speaker, identity)
         by = label(publication.speaker, identity, self._people, self._room.members.values())
         row = publication.publish(message, by)
+        figures.note(message, publication.behind, row)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from babblefish import metrics
 from rooms.originals import FRAME, Originals
 from rooms.splicing import splice
 
@@ -102,7 +103,7 @@ class Playout:
         ended_ago: seconds since the speaker stopped talking.
         """
         if len(self._tracks) >= _MAX_TRACKS:
-            self._remove(self._tracks[0], "skipped")
+            self._drop(self._tracks[0])
         age = self._taken - round(ended_ago / FRAME_S)
         track = _Track(utterance, order, age, self._taken)
         position = len(self._tracks)
@@ -227,7 +228,7 @@ class Playout:
                 continue
             newer = any(t is not track and t.order > track.order for t in self._tracks)
             if newer or behind > 2 * self.lag_budget:  # the newest is better late than never
-                self._remove(track, "skipped")
+                self._drop(track)
 
     def _next_speech(self) -> np.ndarray | None:
         track = self._current()
@@ -241,7 +242,7 @@ class Playout:
         if track.waiting == 0 and not track.finished:
             track.starved += 1
             if track.starved * FRAME_S > _STALL_S:
-                self._remove(track, "skipped")
+                self._drop(track)
             return None
         before = track.played / RATE
         own = track.pieces[0].own if track.pieces else track.own
@@ -274,6 +275,11 @@ class Playout:
                 return track
         self._gap = max(0, self._gap - 1)
         return None
+
+    def _drop(self, track: _Track) -> None:
+        """Its listener reads it only."""
+        metrics.dropped("translation_sound")
+        self._remove(track, "skipped")
 
     def _remove(self, track: _Track, state: State) -> None:
         self._tracks.remove(track)

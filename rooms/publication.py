@@ -163,8 +163,12 @@ class Publication:
 
     def _expect(self, listener: Ear) -> None:
         self._opened.add(listener.id)
-        ago = self._waited + time.perf_counter() - self._begun
-        listener.playout.open(self._utterance.id, self._order, ago)
+        listener.playout.open(self._utterance.id, self._order, self.behind)
+
+    @property
+    def behind(self) -> float:
+        """Seconds since the last voiced sample."""
+        return self._waited + time.perf_counter() - self._begun
 
     def is_awaited(self, language: str) -> bool:
         """Whether anybody who was to hear this in ``language`` still is."""
@@ -247,7 +251,7 @@ class Publication:
         samples = to_int16(speech.audio.samples)
         self._plainly |= speech.plain
         if self._first_audio is None:
-            self._first_audio = self._waited + time.perf_counter() - self._begun
+            self._first_audio = self.behind
         for listener in self._others():
             if listener.hears != speech.language or not listener.audible:
                 continue

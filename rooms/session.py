@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import structlog
 
+from babblefish import metrics
 from babblefish.audio import rms
 from babblefish.engine import strain
 from babblefish.engine.engine import Engine
@@ -101,6 +102,11 @@ class Session:
         """(frames not yet looked at, utterances not yet finished)"""
         return len(self._frames), len(self._released)
 
+    @property
+    def speaking(self) -> bool:
+        """Whether something is being said."""
+        return self._segmenter.speaking
+
     def hear(self, samples: np.ndarray) -> None:
         """float32 (n,) at 16 kHz. Never blocks."""
         size = self._vad.frame_samples
@@ -113,6 +119,7 @@ class Session:
             dropped = self._frames.popleft()
             self.received -= 0 if dropped is None else size
             self.dropped_frames += 1
+            metrics.dropped("microphone_frame")
         self._arrived.set()
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 
@@ -101,6 +102,13 @@ class ToneRecogniser:
             text, language, 1.0, 1.0, 0.0,
             {t: tag.format(t) + text for t in wanted if t != language},
         )  # fmt: skip
+
+
+class WarningStage(EnergyVad):
+    """Warns while it is built, as libraries do."""
+
+    def __init__(self) -> None:
+        warnings.warn("Marie said something", stacklevel=1)
 
 
 class TagTranslator:
@@ -225,6 +233,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
 
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):

@@ -8,7 +8,7 @@ they are. Knows no requests and no programs.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ from babblefish.protocol import Quality
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
 
-JOB = 500
-"""characters that are translated at once, about what somebody says in half a minute"""
+JOB = 300
+"""characters that are translated at once, less than somebody says in half a minute"""
 _LONGEST = 1500
 """of a sentence; longer ones are cut between words"""
 _LINE = re.compile(r"(\r\n|[\n\r\v\f\x85\u2028\u2029])")
@@ -167,18 +167,20 @@ def _parts(sentence: str) -> Iterable[str]:
     yield sentence
 
 
-def _jobs(pieces: Iterable[str], glossary: Sequence[str]) -> list[list[str]]:
+def _jobs(pieces: Iterable[str], glossary: Sequence[str]) -> Iterator[list[str]]:
     """Pieces that go to the translator together; those with terms alone."""
-    jobs: list[list[str]] = []
-    size = JOB
+    job: list[str] = []
     for piece in pieces:
         alone = bool(glossary and term_protection.find(piece, glossary))
-        if alone or size + len(piece) > JOB:
-            jobs.append([])
-            size = 0
-        jobs[-1].append(piece)
-        size = JOB if alone else size + len(piece)
-    return jobs
+        if job and (alone or sum(map(len, job)) + len(piece) > JOB):
+            yield job
+            job = []
+        if alone:
+            yield [piece]
+        else:
+            job.append(piece)
+    if job:
+        yield job
 
 
 async def _translate_job(

@@ -5,7 +5,7 @@ The keys themselves are kept nowhere. Runs inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
@@ -13,10 +13,13 @@ from babblefish.errors import StorageError
 from babblefish.storage import audit
 from babblefish.storage.records import Actor, StoredKey
 from babblefish.storage.tables import api_keys as table
+from babblefish.storage.tables import audit as log
 
 MOST = 200
 """keys of one server"""
 _MOST_NAME = 80
+_REVOKED = "key_revoked"
+"""in the audit; the line goes with the key, in one transaction"""
 
 
 def add(connection: Connection, now: float, key: StoredKey, actor: Actor) -> None:
@@ -29,13 +32,28 @@ def add(connection: Connection, now: float, key: StoredKey, actor: Actor) -> Non
         raise StorageError(
             "too_many_keys", f"There are {MOST} keys already. Revoke one that is not used any more."
         )
+    _insert(connection, key)
+    audit.note(connection, now, actor, "key_made", key.id)
+
+
+def _insert(connection: Connection, key: StoredKey) -> None:
     connection.execute(
         insert(table).values(
             id=key.id, name=key.name, sha256=key.sha256, scopes=sorted(key.scopes),
             per_minute=key.per_minute, connections=key.connections, made=key.made, used=key.used,
         )
     )  # fmt: skip
-    audit.note(connection, now, actor, "key_made", key.id)
+
+
+def keep(connection: Connection, known: Iterable[StoredKey]) -> list[StoredKey]:
+    """``everything``, after adding those that are gone without having been revoked: a damaged
+    database was set aside, or the file deleted, while the server ran."""
+    there = set(connection.scalars(select(table.c.id)))
+    revoked = set(connection.scalars(select(log.c.subject).where(log.c.act == _REVOKED)))
+    for key in known:
+        if key.id not in there | revoked:
+            _insert(connection, key)
+    return everything(connection)
 
 
 def everything(connection: Connection) -> list[StoredKey]:
@@ -53,8 +71,8 @@ def everything(connection: Connection) -> list[StoredKey]:
 def remove(connection: Connection, now: float, key: str, actor: Actor) -> None:
     """Raises StorageError("not_found")."""
     if not connection.execute(delete(table).where(table.c.id == key)).rowcount:
-        raise StorageError("not_found", "This key was revoked already. Reload the list.")
-    audit.note(connection, now, actor, "key_revoked", key)
+        raise StorageError("not_found", "There is no such key. It may be revoked already.")
+    audit.note(connection, now, actor, _REVOKED, key)
 
 
 def note_use(connection: Connection, used: Mapping[str, float]) -> None:

@@ -355,6 +355,10 @@ class Storage:
         """The oldest first."""
         return await self._read(api_keys.everything)
 
+    async def keep_keys(self, known: Sequence[StoredKey]) -> list[StoredKey]:
+        """As ``keys``, with those of ``known`` that are gone without having been revoked."""
+        return await self._write(partial(api_keys.keep, known=known))
+
     async def delete_key(self, key: str, actor: Actor = "admin") -> None:
         """Raises StorageError("not_found")."""
         await self._write(partial(api_keys.remove, now=self._clock(), key=key, actor=actor))

@@ -1,14 +1,13 @@
 """Who may ask for what, how often, and what a browser may do with the answer.
 
-Rate limits, bearer tokens, origin check, body limits, security headers and an access log that
-holds no query, address, code or name. Whether a token is right is decided in ``rooms``.
+Rate limits, bearer tokens, origin check, body limits and security headers. Whether a token is
+right is decided in ``rooms``.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-import logging
 import re
 import time
 from urllib.parse import urlsplit
@@ -20,13 +19,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from babblefish import metrics
 from babblefish.errors import RoomError, TransportError
 from babblefish.settings import Settings
 from babblefish.ui import recordings
 from babblefish.ui.programs.cors import allowed_origin
 from babblefish.ui.programs.paths import UPLOADS
-
-access_log = logging.getLogger("babblefish.access")
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """shape of room tokens and participants' keys"""
@@ -158,6 +156,7 @@ class Access:
 
 async def send_error(send: Send, status: int, error: TransportError) -> None:
     """Answer one ASGI request with the program's error shape."""
+    metrics.error(error.stage, error.code)
     body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -282,29 +281,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, dressed)
-
-
-class AccessLog:
-    """Logs method, route template, status and time: nothing of what the client sent."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not access_log.isEnabledFor(logging.INFO):
-            await self._app(scope, receive, send)
-            return
-        start, status = time.perf_counter(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path", "-")
-            millis = (time.perf_counter() - start) * 1000
-            access_log.info("%s %s %d %.0f ms", scope["method"], route, status, millis)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import segno
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
@@ -29,20 +29,20 @@ from babblefish.errors import SettingsError
 from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
 from babblefish.ui.accelerators_api import create_accelerators_router
-from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
+from babblefish.ui.access import Access, Guard, SecurityHeaders
+from babblefish.ui.access_log import AccessLog
 from babblefish.ui.api import create_router, install_errors
+from babblefish.ui.metrics import Metrics, create_metrics_router
 from babblefish.ui.pairing import create_pairing
 from babblefish.ui.programs.cors import Cors
-from babblefish.ui.programs.gate import KeyGate
-from babblefish.ui.programs.keys import Keys
-from babblefish.ui.programs.listening_api import create_listening_router
 from babblefish.ui.programs.openai_errors import OpenAIErrors
-from babblefish.ui.programs.openai_routes import create_openai_router
-from babblefish.ui.programs.uploads import Uploads
+from babblefish.ui.programs.surface import add_programs
+from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
 from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
+from babblefish.ui.watch import Watch
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
@@ -90,17 +90,17 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
-    app.state.keys = keys = Keys(hub.storage)
-    app.state.gate = KeyGate(keys, access, settings)
+    state = app.state
+    state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
+    state.metrics = Metrics(state.watch)
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
-    app.state.uploads = uploads = Uploads.of(settings)
-    app.include_router(create_listening_router(engine, app.state.gate, uploads))
-    app.include_router(create_openai_router(engine, app.state.gate, uploads))
+    add_programs(app, settings, hub, engine, access)
+    app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
@@ -133,11 +133,13 @@ async def _lifespan(
         app.state.ready.set()
 
     loading = asyncio.create_task(load(), name="load models")
+    watching = asyncio.create_task(app.state.watch.run(), name="watch")
     try:
         yield
     finally:
         loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(loading, watching, return_exceptions=True)
         await app.state.pairing.close()
         app.state.uploads.close()
         await app.state.keys.close()
@@ -162,14 +164,6 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
     async def room(code: str) -> Response:
         return page("room.html")
 
-    @app.get("/health", tags=["server"])
-    async def health(request: Request) -> JSONResponse:
-        """``ok`` once people can be heard and translated, ``starting`` until then."""
-        state = request.app.state
-        if state.failure is not None:
-            return JSONResponse({"status": "failed"}, 503)
-        return JSONResponse({"status": "ok" if state.ready.is_set() else "starting"})
-
     if certificates is not None:
 
         @app.get("/trust", include_in_schema=False)
@@ -182,6 +176,14 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
                 certificates.authority_der(),
                 media_type="application/x-x509-ca-cert",
                 headers={"Content-Disposition": 'attachment; filename="babblefish-ca.crt"'},
+            )
+
+        @app.get("/trust/ca.pem", include_in_schema=False)
+        async def authority_for_programs() -> Response:
+            return Response(
+                certificates.authority_pem(),
+                media_type="application/x-pem-file",
+                headers={"Content-Disposition": 'attachment; filename="babblefish-ca.pem"'},
             )
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
@@ -210,7 +212,6 @@ def serve(
     settings: Settings, hub: Hub, engine: Engine, mount_admin: MountAdmin | None = None
 ) -> None:
     """Serve until interrupted. Raises BabbleFishError when the server cannot start."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     listener = bind(settings.host, settings.port)
     certificates = None
     if not settings.http:
@@ -223,7 +224,21 @@ def serve(
             mount_admin(app, settings, hub, engine, codes.take)
 
     app = create_app(settings, hub, engine, admin, certificates)
-    config = uvicorn.Config(
+    config = _config(app, settings, certificates)
+    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
+    if app.state.failure is not None:
+        raise app.state.failure
+    print("\nStopped.")
+
+
+def _config(app: FastAPI, settings: Settings, certificates: Certificates | None) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         access_log=False,
         log_config=None,
@@ -238,16 +253,6 @@ def serve(
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
-    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    ports = settings.udp_ports
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
-    ):
-        runner.run(service.run(listener))
-    if app.state.failure is not None:
-        raise app.state.failure
-    print("\nStopped.")
 
 
 class AdminCodes:

@@ -49,6 +49,10 @@ class Gate(Protocol):
         """
         ...
 
+    def still(self, caller: Caller) -> bool:
+        """Whether the key of ``caller`` was not revoked meanwhile; for what goes on for long."""
+        ...
+
     def hold(self, caller: Caller) -> AbstractContextManager[None]:
         """One of the connections and long jobs that may be open at once, of this key and of all
         programs together; let go of on leaving the block.

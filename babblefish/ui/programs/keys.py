@@ -82,8 +82,6 @@ class Keys:
         self._noted: dict[str, float] = {}
         """of ``_used``, what is on the disk"""
         self._read_at = self._noted_at = -float("inf")
-        self._aside: frozenset[str] | None = None
-        """damaged databases, as of the last reading"""
         self._reading = asyncio.Lock()
         self._tending: asyncio.Task | None = None
         self.problem = ""
@@ -132,7 +130,7 @@ class Keys:
     async def look_up(self, key: str) -> StoredKey | None:
         """As ``known``, with what another process may just have made. Raises StorageError where
         that cannot be told now."""
-        stale = self._clock() - self._read_at > _FRESH_S
+        stale = self.problem or self._clock() - self._read_at > _FRESH_S
         if self._storage is not None and stale and _KEY.fullmatch(key):
             await self._read_soon(self._storage)
         return self.known(key)
@@ -214,14 +212,11 @@ class Keys:
                 return
             known, begun = dict(self._keys), self._clock()
             stored = {key.id: key for key in await storage.keys()}
-            aside = frozenset(storage.health.set_aside)
-            if self._aside is not None and aside - self._aside:  # a new database has begun
-                for key in known.values():
-                    if key.id not in stored:
-                        await storage.add_key(key, "server")
-                        stored[key.id] = key
+            lost = [key for key in known.values() if key.id not in stored]
+            if lost:
+                stored = {key.id: key for key in await storage.keep_keys(lost)}
             added = {id_: key for id_, key in self._keys.items() if id_ not in known}
             gone = self._revoked | (known.keys() - self._keys.keys())
             self._keys = {i: k for i, k in (stored | added).items() if i not in gone}
-            self._aside, self._read_at = aside, begun
+            self._read_at = begun
             self._used = {i: at for i, at in self._used.items() if i in self._keys}
