@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin
 
 from fastapi import APIRouter, Request
@@ -168,7 +169,8 @@ class _Desk:
             wanted = _wanted(form)
             if as_events and form.format != "json":
                 raise TransportError("bad_input", "format: events are JSON. Leave it out.")
-            events = listen(self._engine, upload, wanted)
+            allowed = partial(self._gate.still, caller)
+            events = listen(self._engine, upload, wanted, allowed)
             if not as_events:
                 return await while_connected(request, _whole(events, form.format, wanted))
             return event_stream(_as_events(events), stack.pop_all())
