@@ -108,7 +108,7 @@ class Soak:
     async def _again(self, name: str, every: float, work: Callable[[], Awaitable[None]]) -> None:
         while self.left > 0:
             try:
-                async with asyncio.timeout(120):
+                async with asyncio.timeout(240):
                     await work()
                 self.done[name] += 1
             except Exception as error:  # counted, and reported at the end
@@ -157,7 +157,8 @@ class Soak:
             print(
                 f"{now.at:5.0f} s  {now.people:2} people  server {now.server_mb:6.1f} MB  models "
                 f"{now.models_mb:7.1f} MB  {now.tasks:4} tasks  {now.open_files:4} files  "
-                f"{sum(self.done.values()):5} done  {sum(self.wrong.values())} wrong", flush=True,
+                f"{sum(self.done.values()):5} done  {dict(self.wrong) or ''}",
+                flush=True,
             )  # fmt: skip
             await asyncio.sleep(_EVERY_S)
 
