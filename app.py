@@ -8,6 +8,7 @@ import sys
 import typer
 
 from babblefish import logs
+from babblefish.client.cli import client
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
@@ -17,8 +18,8 @@ from babblefish.ui.programs.keys_cli import keys_app
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
-app.command()(backup_cli.backup)
-app.command()(backup_cli.restore)
+for command in (client, backup_cli.backup, backup_cli.restore):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)

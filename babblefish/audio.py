@@ -61,15 +61,11 @@ class FrameResampler:
         factor = high // low
         self._up, self._down = target // low, source // low
         half = self._ZEROS * factor
-        at = np.arange(-half, half + factor)
         band = 0.95 / factor
-        filter_ = np.sinc(band * at) * np.kaiser(len(at) - factor + 1, 6.0).take(
-            np.arange(len(at)), mode="clip"
-        )
-        filter_[2 * half + 1 :] = 0.0
-        filter_ *= self._up / filter_.sum()
+        lowpass = np.sinc(band * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, 6.0)
+        lowpass = np.pad(lowpass * self._up / lowpass.sum(), (0, -len(lowpass) % self._up))
         # one column for each sample that comes out of one that goes in
-        columns = filter_.reshape(-1, self._up)[::-1]
+        columns = lowpass.reshape(-1, self._up)[::-1]
         self._filter = np.ascontiguousarray(columns, np.float32)
         self._before = np.zeros(len(columns) - 1, np.float32)
 

@@ -145,6 +145,17 @@ class Settings(BaseSettings):
                 raise ValueError("list origins such as https://app.example.org, with commas")
         return ",".join(filter(None, origins))
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        proxies = [proxy.strip() for proxy in value.split(",") if proxy.strip()]
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError("list addresses or networks such as 172.16.0.0/12") from None
+        return ",".join(proxies)
+
     @property
     def allowed_origins(self) -> frozenset[str]:
         """``cors_origins``, as browsers spell them."""

@@ -99,35 +99,16 @@ def open_hub(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncConte
     return opened
 
 
-REAL_TIME = {
-    "accelerator_app", "accelerator_page", "accelerator_service", "admin_door", "attribution",
-    "bleed", "cloning", "cloning_faults", "cloning_socket", "collection", "dial_out", "drafts",
-    "engine", "enrolment", "foresight", "host_door", "host_laptops", "host_page", "host_people",
-    "host_restart", "host_sign_in", "host_storage", "host_transcripts", "hub", "interruption",
-    "interview", "laptop_end_to_end", "large_profiles", "lasting_rooms", "lasting_transcripts",
-    "membership", "mms", "offers", "own_voices", "presets", "recordings", "rooms", "rtc",
-    "rtc_rooms", "server", "shared_phone", "speaking", "stage_processes", "storage_faults",
-    "synthesiser", "three_languages", "two_tier", "web_call", "web_door", "web_page", "web_pair",
-    "web_states", "web_transcript", "web_voice", "web_voice_looks", "workers",
-}  # fmt: skip
-"""modules in which something is said, waited for or given up by the clock"""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    lanes.add_option(parser)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Again())
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs weights or browsers, so that `make check` can leave it out."""
     for item in items:
         if {"weights_dir", "big_weights_dir"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.models)
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-        if "e2e" in item.path.parts or item.path.stem.removeprefix("test_") in REAL_TIME:
+        if lanes.lane_of(item.path) != "computing":
             item.add_marker(pytest.mark.real_time)
-    lanes.keep_to_lane(config, items)

@@ -45,26 +45,26 @@ with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as shared:
 
 
 @cache
-def _watch() -> mmap.mmap:
-    """A process of its own, which does nothing but look at the clock."""
+def watcher() -> tuple[int, mmap.mmap]:
+    """A process of its own, which does nothing but look at the clock: its id, and its records."""
     path = Path(tempfile.mkstemp(prefix="standstills-")[1])
     path.write_bytes(bytes(mmap.PAGESIZE))
     with path.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), 0)
-    watcher = subprocess.Popen([sys.executable, "-S", "-c", _WATCH, str(path)])
+    process = subprocess.Popen([sys.executable, "-S", "-c", _WATCH, str(path)])
 
     def end() -> None:
-        watcher.kill()
-        watcher.wait()
+        process.kill()
+        process.wait()
         path.unlink()
 
     atexit.register(end)
-    return shared
+    return process.pid, shared
 
 
 def standstills() -> float:
     """For how many seconds, so far, the machine gave nobody a processor."""
-    shared, asked = _watch(), time.monotonic()
+    (_, shared), asked = watcher(), time.monotonic()
     while True:
         found, looked = _RECORD.unpack_from(shared)
         if looked >= asked or time.monotonic() > asked + PATIENCE:

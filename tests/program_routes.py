@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import APIRouter, FastAPI, Request, WebSocket
 
 from babblefish.errors import BabbleFishError
 from babblefish.settings import Settings
@@ -60,17 +62,21 @@ async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator
     hub = Hub(chosen, QuietEngine(), Storage(folder, **QUICK) if folder else None)
     app = create_app(chosen, hub, QuietEngine())
     release = asyncio.Event()
-    own = list(app.router.routes)
-    app.include_router(_routes(app.state.gate, release))
-    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
+    add_program_routes(app, release)
     proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
-    headers = {"Connection": "close"}
     async with running(app, **proxied) as base:
-        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=base, timeout=60) as http:
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 
 
-def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
+def add_program_routes(app: FastAPI, release: asyncio.Event | None = None) -> None:
+    """Ahead of the application's own. release: until when ``/speak`` takes; None: not at all."""
+    own = list(app.router.routes)
+    app.include_router(_routes(app.state.gate, release))
+    app.router.routes[:] = [route for route in app.router.routes if route not in own] + own
+
+
+def _routes(gate: KeyGate, release: asyncio.Event | None) -> APIRouter:
     router = APIRouter()
 
     @router.post("/translate")
@@ -89,7 +95,8 @@ def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
     @router.post("/speak")
     async def speak(caller: Caller = needs(gate, "speak")) -> dict:
         with gate.hold(caller):
-            await release.wait()
+            if release is not None:
+                await release.wait()
         return {}
 
     @router.websocket("/ws/client")
@@ -104,3 +111,26 @@ def _routes(gate: KeyGate, release: asyncio.Event) -> APIRouter:
             await turn_away(websocket, error)
 
     return router
+
+
+def checkpointed(path: Path) -> None:
+    """What was written is in the database's file, no longer in its log."""
+    with contextlib.closing(sqlite3.connect(path)) as plain:
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextlib.contextmanager
+def without_database(folder: Path) -> Iterator[None]:
+    """A database that this version cannot read lies where it was, from one moment to the next."""
+    path, aside, newer = (folder / name for name in ("babblefish.db", "aside", "newer"))
+    with contextlib.closing(sqlite3.connect(newer)) as plain:
+        plain.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        plain.execute("INSERT INTO alembic_version VALUES ('9999')")
+        plain.commit()
+    checkpointed(path)
+    os.link(path, aside)
+    newer.replace(path)
+    try:
+        yield
+    finally:
+        aside.replace(path)

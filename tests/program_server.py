@@ -15,11 +15,13 @@ from fastapi import FastAPI
 from babblefish.engine.engine import Engine
 from babblefish.engine.profiles import Profile
 from babblefish.settings import Settings
+from babblefish.storage.storage import Storage
 from babblefish.ui.programs.keys import SCOPES
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests.phones import fake_profile
 from tests.served import running
+from tests.stored import QUICK
 
 MANY = 100_000
 """requests a minute"""
@@ -49,10 +51,11 @@ class ProgramServer:
 async def program_server(
     profile: Profile | None = None, **settings: Any
 ) -> AsyncIterator[ProgramServer]:
-    """settings: of the server; data_dir has to be among them where a route writes files."""
+    """settings: of the server. Without data_dir among them nothing is stored."""
     chosen = Settings(http=True, **({"requests_per_address": MANY} | settings))
     engine = Engine(profile or fake_profile())
-    hub = Hub(chosen, engine)
+    storage = Storage(chosen.data_dir, **QUICK) if "data_dir" in settings else None
+    hub = Hub(chosen, engine, storage)
     app = create_app(chosen, hub, engine)
     async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=60) as http:
         await app.state.ready.wait()

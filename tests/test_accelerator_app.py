@@ -56,7 +56,7 @@ class Program:
         async for line in self.process.stdout:
             self.lines.append(line.decode().rstrip())
 
-    async def says(self, pattern: str, seconds: float = 60.0) -> re.Match:
+    async def says(self, pattern: str, seconds: float = 3 * PATIENCE) -> re.Match:
         found: list[re.Match] = []
 
         def look() -> bool:
@@ -69,7 +69,7 @@ class Program:
         assert found, self.lines
         return found[-1]
 
-    async def ends(self, seconds: float = 10.0) -> int:
+    async def ends(self, seconds: float = 3 * PATIENCE) -> int:
         async with asyncio.timeout(seconds):
             code = await self.process.wait()
         assert self.reading is not None
@@ -142,7 +142,7 @@ async def test_it_is_paired_speaks_forgets_ends_at_once_and_comes_back(room, tmp
             assert (await http.get("/health", headers={"Authorization": "x"})).status_code == 401
         [_ async for _ in room.hub.cloning.speak(clone(SPOKEN, "u2"), 60.0)]
         laptop.process.send_signal(signal.SIGINT)
-        assert await laptop.ends(5.0) == 0
+        assert await laptop.ends() == 0
         assert "Stopped." in laptop.text and "Traceback" not in laptop.text
         assert_nothing_stays(folder, laptop.text)
     await until(lambda: not room.hub.cloning.speaks("en"))
@@ -198,7 +198,7 @@ async def test_a_server_that_cannot_call_is_called(room, tmp_path, weights, monk
         await room.hub.laptops.remove(room.hub.laptops.all[0].id)
         await laptop.says("does not know this laptop any more, so all voices were forgotten")
         laptop.process.send_signal(signal.SIGTERM)
-        assert await laptop.ends(5.0) == 0
+        assert await laptop.ends() == 0
         assert "Traceback" not in laptop.text
 
 
@@ -234,7 +234,7 @@ async def test_voices_are_forgotten_when_the_server_is_silent_and_at_the_end(tmp
 )
 async def test_what_is_wrong_is_said_in_one_sentence(tmp_path, options, said, code):
     async with program(tmp_path, tmp_path, *options) as laptop:
-        assert await laptop.ends(60) == code
+        assert await laptop.ends() == code
         assert said in laptop.text and "Traceback" not in laptop.text
         assert len(laptop.lines) == 1
 
@@ -244,18 +244,18 @@ async def test_a_wrong_code_and_another_server_name_the_fix(room, tmp_path, weig
     mark = fingerprint(room.tls.authority_der())
     options = ("--server", room.base, "--pair", "AAAA-AAAA", "--no-page")
     async with program(tmp_path / "a", weights, *options) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert mark in laptop.text and "Laptops" in laptop.lines[-1]
         assert not (tmp_path / "a" / "pairing.json").exists()
     async with program(tmp_path / "b", weights, *options, "--trust", "0" * 32) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert "Look at the Admin tab again" in laptop.text
 
 
 async def test_without_weights_it_says_how_to_get_them(room, tmp_path):
     options = ("--server", room.base, "--pair", room.pairing.code(), "--no-page")
     async with program(tmp_path / "laptop", tmp_path / "none", *options) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert "accelerator_app.py --fetch base" in laptop.text
         assert "Traceback" not in laptop.text
 
@@ -273,5 +273,5 @@ async def test_a_port_in_use_names_another(tmp_path, weights):
             )
         )  # fmt: skip
         async with program(tmp_path, weights, "--port", str(port)) as laptop:
-            assert await laptop.ends(60) == 1
+            assert await laptop.ends() == 1
             assert f"--port {port + 1}" in laptop.text

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 import websockets
+from starlette.requests import HTTPConnection
 
-from babblefish.errors import BabbleFishError, RoomError, StorageError
+from babblefish.errors import BabbleFishError, RoomError, SettingsError, StorageError
+from babblefish.settings import Settings, load_settings
 from babblefish.storage.api_keys import MOST
-from babblefish.ui.access import RateLimited, TryLater
+from babblefish.ui.access import Access, RateLimited, TryLater
 from babblefish.ui.programs.caller import Caller
 from babblefish.ui.programs.keys import Keys, new_key
+from babblefish.ui.server import _config as server_config
 from tests.patience import until
-from tests.program_routes import Programs, code, programs
+from tests.program_routes import Programs, checkpointed, code, programs, without_database
 from tests.stored import NOW, contains, opened
 
 pytestmark = pytest.mark.asyncio
@@ -140,6 +141,34 @@ async def test_a_proxy_that_is_not_trusted_is_not_believed():
         assert [answer.status_code for answer in found] == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize(
+    ("peer", "settings", "counts_as"),
+    [
+        ("127.0.0.1", {}, "203.0.113.9"), ("::1", {}, "203.0.113.9"), ("10.1.2.3", {}, "10.1.2.3"),
+        ("10.1.2.3", {"trusted_proxies": "::1, 10.0.0.0/8"}, "203.0.113.9"),
+        ("127.0.0.1", {"http": False}, "127.0.0.1"),
+    ],
+)  # fmt: skip
+async def test_which_proxies_are_believed(peer, settings, counts_as):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(Access.address(HTTPConnection(scope)))
+
+    config = server_config(app, Settings(**{"http": True} | settings), None)
+    config.load()
+    headers = [(b"x-forwarded-for", b"198.51.100.7, 203.0.113.9")]
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "path": "/", "headers": headers}
+    await config.loaded_app(scope, None, None)
+    assert seen == [counts_as], "what a client itself wrote into the header is not"
+
+
+@pytest.mark.parametrize("wrong", ["proxy", "10.0.0.1/8", "10.0.0.0/33", "*"])
+async def test_proxies_that_are_no_addresses_are_refused_at_the_start(wrong):
+    with pytest.raises(SettingsError, match="BABBLEFISH_TRUSTED_PROXIES"):
+        load_settings(trusted_proxies=f"127.0.0.1,{wrong}")
+
+
 async def test_guessing_is_limited_and_locks_nobody_out(tmp_path, monkeypatch):
     async with programs(tmp_path) as server:
         key = await server.key()
@@ -212,29 +241,6 @@ async def test_a_websocket_learns_why_it_is_closed():
 
 
 # --- the storage ------------------------------------------------------------------------------
-
-
-def checkpointed(path: Path) -> None:
-    """What was written is in the database's file, no longer in its log."""
-    with contextlib.closing(sqlite3.connect(path)) as plain:
-        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-@contextlib.contextmanager
-def without_database(folder: Path):
-    """A database that this version cannot read lies where it was, from one moment to the next."""
-    path, aside, newer = (folder / name for name in ("babblefish.db", "aside", "newer"))
-    with contextlib.closing(sqlite3.connect(newer)) as plain:
-        plain.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        plain.execute("INSERT INTO alembic_version VALUES ('9999')")
-        plain.commit()
-    checkpointed(path)
-    os.link(path, aside)
-    newer.replace(path)
-    try:
-        yield
-    finally:
-        aside.replace(path)
 
 
 async def test_trouble_of_the_storage_stops_no_program_that_is_known(tmp_path):

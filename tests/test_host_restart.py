@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import textwrap
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from babblefish.ui.admin import COOKIE
+from tests.e2e.real_server import free_port
 from tests.patience import wait_until
 from tests.stored import python
 from tests.test_storage_faults import LOCKER
@@ -66,9 +66,7 @@ class Serving:
 
 @pytest.fixture
 def serve(tmp_path: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     started: list[Serving] = []
 
     def start() -> tuple[Serving, httpx.Client]:

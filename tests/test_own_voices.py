@@ -91,7 +91,9 @@ async def meeting(hub: Hub, speaker: str | None, hears=("en",), speed=4, **setti
     async with Phone(pierre, speed=2) as mouth:
         for phone in phones:
             await phone.__aenter__()
-        yield SimpleNamespace(room=room, mouth=mouth, phones=phones, listener=phones[0])
+        yield SimpleNamespace(
+            hub=hub, speaker=speaker, room=room, mouth=mouth, phones=phones, listener=phones[0]
+        )  # fmt: skip
         for phone in phones:
             await phone.__aexit__()
     await hub.close_room(room.code)
@@ -141,9 +143,10 @@ def whole(heard: float, there) -> bool:
     return -0.2 < heard - 0.05 * len(there.listener.finals[-1].text) < 0.1
 
 
-async def ready(cloning: ScriptedCloning, count: int = 1) -> None:
+async def ready(there, cloning: ScriptedCloning, count: int = 1) -> None:
+    """The own voice has come through so often, and is waited for from now on."""
     await until(lambda: len(cloning.answered) >= count)
-    await asyncio.sleep(0.05)
+    await until(lambda: there.hub.own_voices.trust.proven(there.speaker))
 
 
 # --- first neutral, then the own voice -------------------------------------------------------
@@ -156,7 +159,7 @@ async def test_first_the_neutral_voice_then_ones_own_and_each_sentence_once(engi
         async with meeting(hub, speaker) as there:
             first = await utter(there, 1)
             assert whole(first.neutral[0], there) and first.own[0] < 0.1
-            await ready(cloning)
+            await ready(there, cloning)
             second = await utter(there, 2)
             assert whole(second.own[0], there) and second.neutral[0] < 0.1
             voicings = [v for v in there.listener.of(Voicing) if v.state == "playing"]
@@ -184,7 +187,7 @@ LONG = 5600
 async def proven(hub: Hub, there, cloning: ScriptedCloning) -> None:
     """Pierre's own voice has come through once."""
     await utter(there, 1)
-    await ready(cloning)
+    await ready(there, cloning)
     assert len(cloning.requests) == 1
 
 
@@ -209,7 +212,7 @@ async def test_promise_1_a_laptop_killed_in_the_middle_of_a_sentence(slow_engine
             # back again: tried out unheard, then heard
             cloning.dies_before = None
             assert whole((await utter(there, 3)).neutral[0], there)
-            await ready(cloning, 2)
+            await ready(there, cloning, 2)
             assert whole((await utter(there, 4)).own[0], there)
 
 
@@ -226,7 +229,7 @@ async def test_promise_2_a_laptop_that_stalls_or_never_answers(slow_engine, tmp_
             assert len(cloning.cancelled) == 1, "and nobody waits for the rest any more"
             cloning.hangs_before = None
             await utter(there, 3)
-            await ready(cloning, 2)
+            await ready(there, cloning, 2)
             cloning.hangs_before = 0
             silent = await utter(there, 4)
             assert whole(silent.neutral[0], there) and silent.own[0] < 0.1
@@ -310,7 +313,7 @@ async def test_two_languages_at_once_one_request_each_however_many_listen(engine
     async with server(engine, tmp_path, cloning) as hub:
         async with meeting(hub, await enrol(hub), ("en", "en", "es")) as there:
             await utter(there, 1)
-            await ready(cloning)
+            await ready(there, cloning)
             asked = len(cloning.requests)
             both = await utter(there, 2)
             assert all(whole(heard, there) for heard in both.own) and max(both.neutral) < 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -219,6 +220,17 @@ async def test_a_phone_that_falls_silent_is_let_go():
         await server.until(lambda: not member.connected)
         assert awake() - start < 3.5
         await server.until(lambda: not server.calls)
+        await peer.close()
+
+
+async def test_when_the_server_stood_still_nobody_is_let_go_for_it():
+    async with served(connection_timeout=1.0) as server:
+        member = await server.join(server.hub.create("A"))
+        peer = await server.connect(member, Peer())
+        link, heard = member.link, member.link.heard
+        time.sleep(2.5)
+        await server.until(lambda: link.heard > heard + 2 * 48000)
+        assert member.link is link and member.links == 1
         await peer.close()
 
 

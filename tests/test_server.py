@@ -11,6 +11,7 @@ from pathlib import Path
 from babblefish.network import bind
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
+from tests.e2e.real_server import free_port
 from tests.fakes_rooms import FakeEngine, FakeHub
 from tests.patience import PATIENCE
 
@@ -47,11 +48,6 @@ def start(kind: str, folder: Path, port: int) -> subprocess.Popen:
         encoding="utf-8",
         env={"PYTHONIOENCODING": "utf-8", "PATH": "/usr/bin:/bin"},
     )
-
-
-def free_port() -> int:
-    with bind("127.0.0.1", 0) as listener:
-        return listener.getsockname()[1]
 
 
 def test_the_terminal_shows_where_to_go(tmp_path):

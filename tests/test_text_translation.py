@@ -125,7 +125,7 @@ async def test_nothing_more_is_translated_when_nobody_waits(engine, texts):
     assert engine.translator.stats.calls == before + 3
 
 
-async def test_texts_of_unclear_language_ask_for_it(texts):
+async def test_texts_of_unclear_language_ask_for_it(engine, texts):
     clear, unclear, nothing = await texts.identify(
         ["Where is the train station, please?", "OK", "12345"]
     )
@@ -133,6 +133,21 @@ async def test_texts_of_unclear_language_ask_for_it(texts):
     assert isinstance(unclear, TranslationError) and unclear.code == "language_unclear"
     assert "source_lang" in unclear.message
     assert nothing.language == "und"
+    assert engine.text_languages.pool in engine.pools, "seen by whoever watches"
+
+
+async def test_apertium_keeps_a_long_text_s_shape():
+    engine = Engine(_profile("babblefish.engine.apertium:ApertiumTranslator", warm=()))
+    await engine.start()
+    try:
+        text = "The meeting starts tomorrow.\n\n  - Please close the door.\n" + SENTENCE * 40
+        (said,) = await Texts(engine).translate([text], "en", "es")
+    finally:
+        await engine.close()
+    assert isinstance(said, str)
+    first, second, third, last = said.split("\n")
+    assert "reunión" in first and not second and third.startswith("  - ") and "puerta" in third
+    assert last.count("frase") == 40 and not set("*@#") & set(said)
 
 
 class Fussy:
@@ -149,5 +164,5 @@ class Fussy:
         pass
 
 
-def _profile(factory: str) -> Profile:
-    return replace(fake_profile(), translator=StagePlan(StageSpec(factory), nice=0))
+def _profile(factory: str, **options: object) -> Profile:
+    return replace(fake_profile(), translator=StagePlan(StageSpec(factory, options), nice=0))

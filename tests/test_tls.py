@@ -170,6 +170,8 @@ async def test_https_with_the_authority_installed(certificates):
             answer = await http.get("/trust/ca.crt")
             assert answer.content == certificates.authority_der()
             assert answer.headers["content-type"] == "application/x-x509-ca-cert"
+            pem = (await http.get("/trust/ca.pem")).text
+            assert ssl.PEM_cert_to_DER_cert(pem) == certificates.authority_der()
         async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
             with pytest.raises(httpx.ConnectError):
                 await http.get("/health")

@@ -64,7 +64,7 @@ class Engine:
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
-        self.text_languages = TextLanguages()
+        self.text_languages = TextLanguages(on_start=self.pools.append)
         self._arithmetic = ThreadPoolExecutor(1, "pitch")
         """for what is too little for a worker process and too much for the event loop"""
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser

@@ -7,7 +7,7 @@ callers say which languages they can do something with.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,10 +92,15 @@ class TextLanguages:
     Use from one event loop.
     """
 
-    def __init__(self, spec: StageSpec | None = None) -> None:
+    def __init__(
+        self, spec: StageSpec | None = None,
+        on_start: Callable[[WorkerPool], object] = lambda pool: None,
+    ) -> None:  # fmt: skip
+        """on_start: is told when there is a process."""
         factory = f"{__name__}:{TextLanguageIdentifier.__name__}"
         self.pool = WorkerPool("text language", spec or StageSpec(factory), nice=_NICE)
         self._starting: asyncio.Task[None] | None = None
+        self._on_start = on_start
 
     async def identify(
         self, texts: Sequence[str], expected: Collection[str], known: Collection[str]
@@ -103,6 +108,7 @@ class TextLanguages:
         """See ``TextLanguageIdentifier.identify``. Raises WorkerError."""
         if self._starting is None:
             self._starting = asyncio.create_task(self.pool.start(), name="start text language")
+            self._on_start(self.pool)
         await asyncio.shield(self._starting)
         answer = await self.pool.call(
             "identify", [text[:LONGEST] for text in texts], frozenset(expected), frozenset(known),

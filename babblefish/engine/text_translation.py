@@ -25,8 +25,8 @@ from babblefish.protocol import Quality
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
 
-JOB = 500
-"""characters that are translated at once, about what somebody says in half a minute"""
+JOB = 300
+"""characters that are translated at once, less than somebody says in half a minute"""
 _LONGEST = 1500
 """of a sentence; longer ones are cut between words"""
 _LINE = re.compile(r"(\r\n|[\n\r\v\f\x85\u2028\u2029])")

@@ -388,7 +388,9 @@ def install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        code = {400: "bad_input", 404: "not_found", 405: "method"}.get(error.status_code, "http")
+        if error.status_code == 400:  # such as a body that is no UTF-8
+            return error_answer(TransportError("bad_input", f"{error.detail}."))
+        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
         metrics.error(TransportError.stage, code)
         body = {"error": {"code": code, "message": f"{error.detail}."}}
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)

@@ -50,6 +50,8 @@ CONNECT_SECONDS = 20.0
 """from answer to open data channel"""
 FAREWELL_SECONDS = 0.5
 """for last events to leave before the connection closes"""
+_LOOK_SECONDS = 1.0
+"""between two looks for signs of life"""
 
 _EVENTS_TOO_MANY = 500
 _EARLY_EVENTS = 16
@@ -320,9 +322,13 @@ class Offers(WebRTCConnectionMixin):
                     if older is not call and older.member is call.member:
                         older.ended.set()
                 call.attached(link)
-                while call._now() - call.alive_at < self._timeout:
-                    if await self._first(1.0, call.ended, link.closed):
+                # Counted in looks: a machine that stood still heard nobody, whoever spoke.
+                silent, alive_at = 0.0, call.alive_at
+                while silent < self._timeout:
+                    if await self._first(_LOOK_SECONDS, call.ended, link.closed):
                         break
+                    silent = silent + _LOOK_SECONDS if call.alive_at == alive_at else 0.0
+                    alive_at = call.alive_at
             call.link = None
             await call.say_goodbye()
         except BabbleFishError as error:

@@ -181,6 +181,14 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
                 headers={"Content-Disposition": 'attachment; filename="babblefish-ca.crt"'},
             )
 
+        @app.get("/trust/ca.pem", include_in_schema=False)
+        async def authority_for_programs() -> Response:
+            return Response(
+                certificates.authority_pem(),
+                media_type="application/x-pem-file",
+                headers={"Content-Disposition": 'attachment; filename="babblefish-ca.pem"'},
+            )
+
     app.mount("/web", StaticFiles(directory=WEB), name="web")
 
 
@@ -219,7 +227,21 @@ def serve(
             mount_admin(app, settings, hub, engine, codes.take)
 
     app = create_app(settings, hub, engine, admin, certificates)
-    config = uvicorn.Config(
+    config = _config(app, settings, certificates)
+    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
+    if app.state.failure is not None:
+        raise app.state.failure
+    print("\nStopped.")
+
+
+def _config(app: FastAPI, settings: Settings, certificates: Certificates | None) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         access_log=False,
         log_config=None,
@@ -234,16 +256,6 @@ def serve(
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
-    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    ports = settings.udp_ports
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
-    ):
-        runner.run(service.run(listener))
-    if app.state.failure is not None:
-        raise app.state.failure
-    print("\nStopped.")
 
 
 class AdminCodes:

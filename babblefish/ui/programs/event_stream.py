@@ -34,9 +34,8 @@ def event_stream(
     """``events``, made by ``event``, as they come. What they raise before the first is answered
     like any other error, later it becomes the event ``error``. Then, and when the client hangs
     up, ``open_until_sent`` is closed."""
-    return LiveAnswer(
-        _beating(events, open_until_sent, beat), MEDIA_TYPE, {"X-Accel-Buffering": "no"}, _error
-    )
+    headers = {"X-Accel-Buffering": "no"}
+    return LiveAnswer(_beating(events, beat), MEDIA_TYPE, headers, _error, open_until_sent)
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
@@ -55,11 +54,9 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _beating(
-    events: AsyncGenerator[bytes], open_until_sent: AsyncExitStack, beat: float
-) -> AsyncGenerator[bytes]:
+async def _beating(events: AsyncGenerator[bytes], beat: float) -> AsyncGenerator[bytes]:
     """The events, with signs of life between them."""
-    async with open_until_sent, aclosing(events):
+    async with aclosing(events):
         first, upcoming = True, None
         try:
             while True:

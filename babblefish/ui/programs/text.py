@@ -17,7 +17,7 @@ from pydantic import Field
 
 from babblefish import languages
 from babblefish.engine.text_language import UNDETERMINED, TextLanguage
-from babblefish.engine.text_translation import JOB, Abandoned, Texts
+from babblefish.engine.text_translation import Abandoned, Texts
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.protocol import Quality
 from babblefish.ui.access import Access, TryLater
@@ -39,7 +39,9 @@ _MOST_WAITING = 32
 """requests that wait for the translator or are being translated; rooms' work comes before theirs
 and has its own place in the queue"""
 _AGAIN_S = 2
-_COSTS = 2 * JOB
+_LONG = 1000
+"""characters of a text from which translating it counts as a long job"""
+_COSTS = 10_000
 """characters that count as one more request of the key's"""
 
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
@@ -250,7 +252,7 @@ def create_text_router(engine: Engine, gate: Gate, access: Access) -> APIRouter:
         """One text in another language. Line breaks stay. Without ``source_lang`` the language is
         told from the text; where that is not certain, the error “language_unclear” asks for it."""
         await desk.charge(request, len(body.text))
-        held = gate.hold(caller) if len(body.text) > _COSTS else contextlib.nullcontext()
+        held = gate.hold(caller) if len(body.text) > _LONG else contextlib.nullcontext()
         with held, desk.place():
             return await _unless_gone(desk.translate(body, request))
 
