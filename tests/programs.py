@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import struct
@@ -144,7 +145,8 @@ async def program(server: Served, config: dict | None, **options) -> AsyncIterat
         there = Program(socket)
         try:
             if config is not None:
-                await there.say(config)
+                with contextlib.suppress(websockets.ConnectionClosed):  # turned away before that
+                    await there.say(config)
             yield there
         finally:
             await there.close()
