@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 TESTS = Path(__file__).parent
 NICE = {"meetings": 0, "clock": 0, "browsers": 4, "computing": 9}
@@ -33,7 +35,7 @@ _COMPUTING = {
     "vad", "voice_matching", "voice_reference", "voices", "whisper", "whisper_model",
 }  # fmt: skip
 """modules of tests for which it does not matter how long anything takes"""
-_LOOK_S = 0.2
+_LOOK_S, _TELL_S = 0.2, 60.0
 
 
 def lane_of(module: Path) -> str:
@@ -50,6 +52,16 @@ def modules() -> dict[str, list[str]]:
     for path in sorted(TESTS.rglob("test_*.py")):
         found[lane_of(path)].append(str(path.relative_to(TESTS.parent)))
     return found
+
+
+def _progress(lanes: dict[str, tuple[subprocess.Popen, IO[str]]]) -> str:
+    words = []
+    for name, (_, told) in lanes.items():
+        size = os.fstat(told.fileno()).st_size
+        lately = os.pread(told.fileno(), 20_000, max(0, size - 20_000)).decode(errors="replace")
+        share = re.findall(r"\[ *(\d+)%\]", lately)
+        words.append(f"{name} {share[-1] if share else 0} %")
+    return ", ".join(words)
 
 
 def main(arguments: list[str]) -> int:
@@ -69,8 +81,12 @@ def main(arguments: list[str]) -> int:
             ending.callback(lane.terminate)
             lanes[name] = lane, told
         print(f"Testing in lanes: {', '.join(lanes)}. Each is shown when it is over.", flush=True)
+        told_at = begun
         while len(codes) < len(lanes):
             time.sleep(_LOOK_S)
+            if time.monotonic() > told_at + _TELL_S:
+                told_at += _TELL_S
+                print(f"{(told_at - begun) / 60:.0f} min: {_progress(lanes)}", flush=True)
             for name, (lane, told) in lanes.items():
                 if name not in codes and lane.poll() is not None:
                     codes[name] = lane.returncode
