@@ -69,12 +69,14 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return subprocess.run([*command, *arguments], check=False).returncode
     begun, codes, lanes = time.monotonic(), {}, {}
+    # Hundreds of processes are started, which need not all compile the same files.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     with contextlib.ExitStack() as ending:
         for name, files in modules().items():
             told = ending.enter_context(tempfile.TemporaryFile("w+"))
             lane = subprocess.Popen(
                 [*command, "-p", "no:cacheprovider", *files], stdin=subprocess.DEVNULL,
-                stdout=told, stderr=subprocess.STDOUT,
+                stdout=told, stderr=subprocess.STDOUT, env=environment,
                 preexec_fn=lambda by=NICE[name]: os.nice(by),
             )  # fmt: skip
             ending.callback(lane.wait)
