@@ -22,20 +22,31 @@ from typing import IO
 import psutil
 
 TESTS = Path(__file__).parent
-NICE = {"meetings": 0, "clock": 0, "browsers": 4, "computing": 9}
-"""lane → how far it stands back: whole meetings; whatever is said, waited for or given up by the
-clock; pages in browsers; what only computes"""
-_BROWSERS = ("test_host_", "test_web_", "test_accelerator_page")
+NICE = {"meetings": 0, "clock": 0, "servers": 0, "host pages": 4, "phone pages": 4, "computing": 9}
+"""lane → how far it stands back: whole meetings with real browsers; whatever is said, waited for or
+given up by the clock; servers and their clients; pages in browsers; what only computes"""
+_HOST_PAGES, _PHONE_PAGES = ("test_host_", "test_accelerator_page"), "test_web_"
+_CLOCK = {
+    "accelerator_scheduling", "attribution", "bleed", "cloning", "cloning_faults", "cloning_socket",
+    "collection", "drafts", "engine", "foresight", "hub", "interruption", "interview",
+    "lasting_rooms", "lasting_transcripts", "membership", "mms", "nllb", "offers",
+    "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary", "rooms",
+    "rooms_socket", "rooms_socket_speech", "rooms_socket_voices", "rtc", "rtc_rooms",
+    "shared_phone", "speaking", "standstill", "synthesiser", "three_languages", "two_tier",
+    "workers",
+}  # fmt: skip
 _COMPUTING = {
-    "accelerator_environment", "accelerator_protocol", "architecture", "bench", "catalogue",
-    "claims", "clauses", "enrolment_speech", "enrolment_texts", "espeak", "f5", "f5_checkpoints",
-    "f5_text", "files", "guards", "identification", "kept_graph", "kokoro", "kokoro_graph",
-    "marks", "models", "originals", "palette", "people", "pitch", "playout", "precision",
+    "accelerator_environment", "accelerator_protocol", "access", "architecture", "bench",
+    "catalogue", "claims", "clauses", "deployment", "enrolment_speech", "enrolment_texts", "espeak",
+    "f5", "f5_checkpoints", "f5_text", "fetching", "fetching_copies", "files", "frame_resampler",
+    "guards", "identification", "kept_graph", "kokoro", "kokoro_graph", "large_profiles", "marks",
+    "models", "models_cli", "originals", "palette", "people", "pitch", "playout", "precision",
     "processor", "profiles", "protocol", "pyannote_encoder", "recording_quality",
     "reference_material", "reference_voices", "seamless", "secret", "segmenter", "sentence_wise",
-    "sound", "speakers", "splicing", "stage_conformance", "storage_laptops", "storage_migrations",
-    "storage_people", "strain", "subtitles", "synthesiser_weights", "term_bias", "term_protection",
-    "vad", "voice_matching", "voice_reference", "voices", "whisper", "whisper_model",
+    "sound", "speakers", "splicing", "stage_conformance", "stage_processes", "storage_laptops",
+    "storage_migrations", "storage_people", "strain", "subtitles", "synthesiser_weights",
+    "term_bias", "term_protection", "text_language", "text_translation", "vad", "voice_matching",
+    "voice_reference", "voices", "whisper", "whisper_model",
 }  # fmt: skip
 """modules of tests for which it does not matter how long anything takes"""
 LANE_BYTES = 3e9
@@ -44,11 +55,14 @@ _LOOK_S, _TELL_S, _END_S = 0.2, 60.0, 30.0
 
 
 def lane_of(module: Path) -> str:
+    name = module.stem.removeprefix("test_")
     if module.parent != TESTS:
         return "meetings"
-    if module.stem.startswith(_BROWSERS):
-        return "browsers"
-    return "computing" if module.stem.removeprefix("test_") in _COMPUTING else "clock"
+    if module.stem.startswith(_HOST_PAGES):
+        return "host pages"
+    if module.stem.startswith(_PHONE_PAGES):
+        return "phone pages"
+    return "computing" if name in _COMPUTING else "clock" if name in _CLOCK else "servers"
 
 
 def modules() -> dict[str, list[str]]:
