@@ -22,7 +22,7 @@ python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing. Debian 12: apt-get install python3.11"; exit 1; }
 
 test: prepare-dev
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m tests.lanes $(ARGS)
 
 check: prepare-dev
 	$(RUN) -m ruff check .

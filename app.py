@@ -8,13 +8,18 @@ import sys
 import typer
 
 from babblefish import logs
+from babblefish.client.cli import client
 from babblefish.errors import BabbleFishError
 from babblefish.models_cli import models_app
 from babblefish.settings import go_offline, load_settings
-from babblefish.ui import options
+from babblefish.ui import backup_cli, options
+from babblefish.ui.programs.keys_cli import keys_app
 
 app = typer.Typer(add_completion=False, help="Interpreted meetings on your own machine.")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
+for command in (client, backup_cli.backup, backup_cli.restore):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -28,17 +33,17 @@ def default(context: typer.Context) -> None:
 def serve(
     http: options.Http = False, host: options.Host = None, port: options.Port = None,
     profile: options.Profile = None, device: options.Device = None,
-    precision: options.Precision = None,
+    precision: options.Precision = None, log_format: options.LogFormat = None,
 ) -> None:  # fmt: skip
     """Start the room server."""
     from babblefish.ui.server import run
 
-    run(
-        load_settings(
-            http=http or None, host=host, port=port, profile=profile, device=device,
-            precision=precision,
-        )
+    settings = load_settings(
+        http=http or None, host=host, port=port, profile=profile, device=device,
+        precision=precision, log_format=log_format,
     )  # fmt: skip
+    logs.configure(settings.log_format)
+    run(settings)
 
 
 @app.command()

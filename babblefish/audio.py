@@ -46,6 +46,41 @@ class StreamResampler:
         return self._stream.resample_chunk(samples, last=last)
 
 
+class FrameResampler:
+    """Resamples a stream up or down by a whole factor, each frame at once: as many samples come
+    out as went in, times the ratio, where ``StreamResampler`` gives them in blocks of 60 ms."""
+
+    _ZEROS = 12
+    """crossings of the filter to each side: 60 dB down beyond a tenth above the band"""
+
+    def __init__(self, source: int, target: int) -> None:
+        """Raises ValueError unless one rate is a whole multiple of the other."""
+        high, low = max(source, target), min(source, target)
+        if high % low:
+            raise ValueError(f"{source} and {target} Hz are no multiples")
+        factor = high // low
+        self._up, self._down = target // low, source // low
+        half = self._ZEROS * factor
+        band = 0.95 / factor
+        lowpass = np.sinc(band * np.arange(-half, half + 1)) * np.kaiser(2 * half + 1, 6.0)
+        lowpass = np.pad(lowpass * self._up / lowpass.sum(), (0, -len(lowpass) % self._up))
+        # one column for each sample that comes out of one that goes in
+        columns = lowpass.reshape(-1, self._up)[::-1]
+        self._filter = np.ascontiguousarray(columns, np.float32)
+        self._before = np.zeros(len(columns) - 1, np.float32)
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """float32 (n,), n a multiple of the factor where it goes down → float32 (n × ratio,)."""
+        if len(samples) % self._down:
+            raise ValueError("a frame is cut in the middle of a sample")
+        whole = np.concatenate([self._before, samples.astype(np.float32, copy=False)])
+        self._before = whole[len(whole) - len(self._before) :]
+        if not len(samples):
+            return samples
+        around = np.lib.stride_tricks.sliding_window_view(whole, len(self._filter))
+        return (around[:: self._down] @ self._filter).reshape(-1)
+
+
 def rms(samples: np.ndarray) -> float:
     """Root mean square, 0.0 for nothing."""
     if len(samples) == 0:

@@ -59,6 +59,8 @@ class Utterance:
     """names and terms that may be said, spelt as they are to be written"""
     among: tuple[str, ...] = ()
     """the only languages that may be spoken; empty: any"""
+    context: str = ""
+    """text said just before, or written the way this is to be written"""
 
 
 @dataclass(frozen=True, slots=True)

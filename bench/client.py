@@ -34,7 +34,7 @@ from babblefish.ui.sdp import microphone_bit_rate
 from babblefish.ui.sound import FRAME, FRAME_SECONDS, RATE, SILENT_PACKET, OpusTrack
 from bench.server import RoomLink
 
-_CONNECT_SECONDS = 15.0
+_CONNECT_SECONDS = 60.0
 _DEFAULT_BIT_RATE = 32_000
 """what browsers send unless asked for more"""
 _HISS_LEVEL = 16

@@ -115,7 +115,7 @@ class LaptopProcess:
         return await self._ask("GET", "/seen")
 
     async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        async with httpx.AsyncClient(verify=self._trust, trust_env=False) as http:
+        async with httpx.AsyncClient(verify=self._trust, trust_env=False, timeout=30) as http:
             answer = await http.request(method, self.url + path, json=body)
             return answer.raise_for_status().json()
 

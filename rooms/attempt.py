@@ -18,6 +18,7 @@ import structlog
 from babblefish.engine import own_echo
 from babblefish.engine.identification import UNHEARD, Identity
 from babblefish.engine.recording_quality import VoiceActivity
+from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import EngineMessage, Notice, Trace, Transcript, Translation, Utterance
 from rooms.collection import Spoken
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 _VOICEPRINT_S = 1.0
 """a voiceprint usually takes a tenth of what recognition takes"""
+_PATIENT_VOICEPRINT_S = 60.0
+"""where nobody waits for the sentence, whoever is in a hurry goes first"""
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "؟", "।", '."', '?"', '!"', ".»", ".”")
 
 
@@ -94,8 +97,8 @@ class Attempt:
                 group.create_task(session.measure_pitch(self.utterance), name="pitch")
                 await session.engine.process(
                     self.utterance, targets, self._emit,
-                    pace=partial(audience.pace, self.utterance.id), foresight=self._foresight,
-                    own_voice=audience.own_voice(self.utterance, self),
+                    pace=partial(audience.pace, self.utterance.id), priority=session.priority,
+                    foresight=self._foresight, own_voice=audience.own_voice(self.utterance, self),
                 )  # fmt: skip
         except Exception as error:  # a defect of ours must not end the room
             log.exception("interpretation failed", error=type(error).__name__)
@@ -108,9 +111,11 @@ class Attempt:
 
     async def _embed(self) -> None:
         # no voiceprint of what is too short or too quiet; one that is late is not waited for
+        engine, priority = self._session.engine, self._session.priority
+        patience = _PATIENT_VOICEPRINT_S if priority is Priority.BATCH else _VOICEPRINT_S
         with contextlib.suppress(BabbleFishError, TimeoutError):
-            async with asyncio.timeout(_VOICEPRINT_S):
-                self._print = await self._session.engine.embed(self.utterance.audio.samples)
+            async with asyncio.timeout(patience):
+                self._print = await engine.embed(self.utterance.audio.samples, priority)
         self._is_labelled = True
         if self._is_released:
             self._publish_held()

@@ -1,6 +1,7 @@
 """What a session needs of its room, or of whatever else listens to it.
 
-An interface alone: ``rooms/room.py`` is one for people, ``babblefish/ui/files.py`` one for files.
+An interface alone: ``rooms/room.py`` is one for people, ``babblefish/ui/recorded.py`` for
+recordings.
 """
 
 from __future__ import annotations

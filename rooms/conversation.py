@@ -27,7 +27,7 @@ from babblefish.protocol import (
     Translation,
     Utterance,
 )
-from rooms import glossary
+from rooms import figures, glossary
 from rooms.archive import Face
 from rooms.attribution import display_name, label, speaker_of
 from rooms.audience import Saying
@@ -40,6 +40,7 @@ from rooms.publication import CaptionLog, Publication, TraceRow
 from rooms.shared_phone import FIRST, SECOND, voice_key
 from rooms.soundings import Soundings
 from rooms.voices_heard import VoicesHeard
+from rooms.witness import Witness
 
 if TYPE_CHECKING:
     from rooms.member import Member
@@ -121,7 +122,7 @@ class Conversation:
         for other in self._room.members.values():
             if other.id != member or other.pair:
                 for ear in other.ears:
-                    wanted[ear.hears] = wanted.get(ear.hears, False) or other.connected
+                    wanted[ear.hears] = wanted.get(ear.hears, False) or other.audible
         return {
             language: self._voice(member, language) if audible else None
             for language, audible in wanted.items()
@@ -151,7 +152,7 @@ class Conversation:
 
     def _listeners(self, speaker: Member, utterance: str, language: str) -> Listeners:
         there = [
-            ear for m in self._room.members.values() if m.connected and (m is not speaker or m.pair)
+            ear for m in self._room.members.values() if m.audible and (m is not speaker or m.pair)
             for ear in m.ears if ear.hears == language
         ]  # fmt: skip
         free = min((ear.playout.ahead(utterance) for ear in there), default=0.0)
@@ -202,6 +203,8 @@ class Conversation:
         if active and voices and any(voices.cloning.speaks(m.hears) for m in there):
             voices.expect(self.owner(member))
         self._room.send(Speaking(member, active))
+        if witness := self._witness(member):
+            witness.speaking(active)
 
     def draft(self, transcript: Transcript, translations: list[Translation], member: str) -> None:
         speaker = self._room.members.get(member)
@@ -210,6 +213,8 @@ class Conversation:
         if speaker.pair and self._own_words.may_be(member, transcript.text):
             return
         texts = {t.language: t for t in translations if t.text}
+        if witness := self._witness(member):
+            witness.draft(transcript)
         identity = self._whose(speaker, UNHEARD if speaker.pair else speaker.session.identity,
                                transcript.language)  # fmt: skip
         by = label(speaker, identity, self._people, self._room.members.values())
@@ -255,14 +260,31 @@ class Conversation:
             return
         if isinstance(message, Transcript):
             publication.identity = self._settle(publication.speaker, message, identity)
+            if witness := self._witness(utterance.member):
+                witness.said(utterance, message)
         elif isinstance(message, Translation):
             self._own_words.saying(message)
         identity = publication.identity or self._shown(publication.speaker, identity)
         by = label(publication.speaker, identity, self._people, self._room.members.values())
         row = publication.publish(message, by)
+        figures.note(message, publication.behind, row)
         if row is not None:
             self.traces.append(row)
             del self._publications[utterance.id]
+
+    def own_voice_follows(self, utterance: str, language: str) -> bool:
+        """Whether what was given in a neutral voice may still be heard in the speaker's own."""
+        publication, voices = self._publications.get(utterance), self.own_voices
+        if publication is None or voices is None or publication.identity is None:
+            return False
+        if self._strategy() != "replace" or not voices.cloning.speaks(language):
+            return False
+        speaker, who = publication.speaker, publication.identity
+        return voices.agrees(who.person if speaker.pair else speaker_of(speaker, who))
+
+    def _witness(self, member: str) -> Witness | None:
+        there = self._room.members.get(member)
+        return there.link.witness if there is not None and there.link is not None else None
 
     def _shown(self, speaker: Member, identity: Identity) -> Identity:
         """Who spoke, as far as readers are to know."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from babblefish.protocol import ServerEvent
+from rooms.clips import Clips
 from rooms.playout import Playout
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ class Ear:
     def __init__(self, member: Member, hears: str, second: bool = False) -> None:
         self.member, self.hears = member, hears
         self.id = f"{member.id}/{hears}" if second else member.id
-        self.playout: Playout | _Aside = _Aside(member.playout, hears) if second else member.playout
+        playout = member.playout
+        self.playout: Playout | Clips | _Aside = _Aside(playout, hears) if second else playout
 
     @property
     def connected(self) -> bool:
         return self.member.connected
+
+    @property
+    def audible(self) -> bool:
+        """Whether what is spoken here is heard."""
+        return self.member.audible
 
     def send(self, event: ServerEvent) -> None:
         self.member.send(event)
@@ -43,7 +50,7 @@ class _Aside:
     """The playout as the second of two people uses it: each of its methods names an utterance
     first, and theirs are told from the first one's by the language."""
 
-    def __init__(self, playout: Playout, language: str) -> None:
+    def __init__(self, playout: Playout | Clips, language: str) -> None:
         self._playout, self._language = playout, language
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -32,11 +32,13 @@ from babblefish.protocol import (
     ServerEvent,
     Voicing,
 )
+from rooms.clips import Clip, Clips
 from rooms.ears import Ear, track
 from rooms.keys import Seat
 from rooms.playout import FRAME, RATE, Playout, State
 from rooms.session import Session
 from rooms.shared_phone import Two
+from rooms.witness import Witness
 
 if TYPE_CHECKING:
     from rooms.room import Room
@@ -75,16 +77,33 @@ class Member:
         """clock time at which the last connection went, None while connected"""
         self.room = room
         self.link: Link | None = None
-        self.playout = Playout(
-            self._on_playout, lag_budget=room.settings.lag_budget,
-            original_level=room.settings.original_level,
-        )  # fmt: skip
+        self.playout: Playout | Clips = self._new_playout()
         self.session = Session(self.id, room.engine, room.conversation)
         self.task = asyncio.create_task(self.session.run(), name="session")
+
+    def _new_playout(self) -> Playout:
+        return Playout(
+            self.on_playout, lag_budget=self.room.settings.lag_budget,
+            original_level=self.room.settings.original_level,
+        )  # fmt: skip
+
+    def listen(self, clips: Clips | None, away: float) -> None:
+        """From now on as a phone does, or to whole clips; after ``away`` seconds of neither."""
+        if clips is not None:
+            self.playout = clips
+        elif isinstance(self.playout, Clips):
+            self.playout = self._new_playout()
+        else:
+            self.playout.resume(away)
 
     @property
     def connected(self) -> bool:
         return self.link is not None
+
+    @property
+    def audible(self) -> bool:
+        """Whether what is spoken to this member is heard."""
+        return self.link is not None and self.link.audible
 
     @property
     def pair(self) -> tuple[str, str] | None:
@@ -111,11 +130,18 @@ class Member:
         if self.link is not None:
             self.link.send(event)
 
-    def attach(self, send: Callable[[ServerEvent], None]) -> Link:
-        """A connection. ``send`` is called on the event loop and must not block."""
-        return Link(self, send)
+    def attach(
+        self, send: Callable[[ServerEvent], None], *, take: Callable[[Clip], None] | None = None,
+        witness: Witness | None = None, audible: bool = True,
+    ) -> Link:  # fmt: skip
+        """A connection. ``send`` is called on the event loop and must not block.
 
-    def _on_playout(self, name: str, state: State) -> None:
+        take: translations are taken whole, by this, instead of in frames. audible: False: they
+        are only read. witness: told more of this member's own speech.
+        """
+        return Link(self, send, take, witness, audible)
+
+    def on_playout(self, name: str, state: State) -> None:
         utterance, language = track(name, self.hears)
         own = state == "own_voice"
         if own or state == "playing":
@@ -126,8 +152,14 @@ class Member:
 class Link(AbstractContextManager):
     """One connection of one member; leaving the block detaches it."""
 
-    def __init__(self, member: Member, send: Callable[[ServerEvent], None]) -> None:
-        self.member = member
+    def __init__(
+        self, member: Member, send: Callable[[ServerEvent], None],
+        take: Callable[[Clip], None] | None = None, witness: Witness | None = None,
+        audible: bool = True,
+    ) -> None:  # fmt: skip
+        """See ``Member.attach``."""
+        self.member, self.witness, self.audible = member, witness, audible
+        self.clips = None if take is None else self._clips(take)
         self.closed = asyncio.Event()
         """set when the room or the membership ended: the transport should hang up"""
         self.send = send
@@ -142,7 +174,7 @@ class Link(AbstractContextManager):
             member.link.close("replaced")
         away = member.room.clock() - member.away_since if member.away_since is not None else 0.0
         member.link, member.away_since = self, None
-        member.playout.resume(away)
+        member.listen(self.clips, away)
         member.room.on_attached(member)
         return self
 
@@ -165,12 +197,40 @@ class Link(AbstractContextManager):
     def _current(self) -> bool:
         return self.member.link is self and not self.closed.is_set()
 
-    def hear(self, samples: np.ndarray) -> None:
-        """int16 (n,) at 48 kHz from this member's microphone."""
+    def _clips(self, take: Callable[[Clip], None]) -> Clips:
+        member, room = self.member, self.member.room
+
+        def follows(name: str) -> bool:
+            return room.conversation.own_voice_follows(*track(name, member.hears))
+
+        def give(clip: Clip) -> None:
+            if member.playout is self.clips:
+                self._played(clip)
+                take(clip)
+
+        return Clips(
+            give, member.on_playout, room.clock, follows, lag_budget=room.settings.lag_budget,
+            original_level=room.settings.original_level,
+        )  # fmt: skip
+
+    def _played(self, clip: Clip) -> None:
+        """What other microphones may hear of it."""
+        utterance, language = track(clip.track, self.member.hears)
+        for start in range(0, len(clip.samples) - FRAME + 1, FRAME):
+            self.member.room.conversation.sounds.played(
+                self.member.id, utterance, language, start / RATE,
+                clip.samples[start : start + FRAME], clip.own, clip.starts_in + start / RATE,
+            )  # fmt: skip
+
+    def hear(self, samples: np.ndarray, speech: np.ndarray | None = None) -> None:
+        """int16 (n,) at 48 kHz from this member's microphone. speech: the same as float32 at
+        ``SPEECH_RATE``, from a transport that has it at that rate."""
         member = self.member
         if not self._current or not member.microphone or not member.room.may_speak(member):
             return
-        member.session.hear(self._to_speech.push(to_float32(samples)))
+        if speech is None:
+            speech = self._to_speech.push(to_float32(samples))
+        member.session.hear(speech)
         member.room.conversation.sounds.received(member.id, member.session.received)
         whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         for start in range(0, len(whole) - FRAME + 1, FRAME):

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from babblefish import metrics
 from rooms.originals import FRAME, Originals
 from rooms.splicing import splice
 
@@ -102,7 +103,7 @@ class Playout:
         ended_ago: seconds since the speaker stopped talking.
         """
         if len(self._tracks) >= _MAX_TRACKS:
-            self._remove(self._tracks[0], "skipped")
+            self._drop(self._tracks[0])
         age = self._taken - round(ended_ago / FRAME_S)
         track = _Track(utterance, order, age, self._taken)
         position = len(self._tracks)
@@ -115,11 +116,12 @@ class Playout:
 
     def add(
         self, utterance: str, samples: np.ndarray, last: bool, clause: int | None = None,
-        own: bool = False,
+        own: bool = False, voice: str = "",
     ) -> None:  # fmt: skip
         """More speech: int16 (n,) at 48 kHz, shared with other listeners, never written to.
 
-        clause: its number; None: the next. own: in the speaker's own voice.
+        clause: its number; None: the next. own: in the speaker's own voice. voice: its name,
+        which does not matter to who hears it.
         """
         track = self._by_id.get(utterance)
         if track is None:
@@ -132,7 +134,7 @@ class Playout:
         track.starved = 0
         track.finished = track.finished or last
 
-    def replace(self, utterance: str, clause: int, samples: np.ndarray) -> None:
+    def replace(self, utterance: str, clause: int, samples: np.ndarray, voice: str = "") -> None:
         """The clause in the speaker's own voice, as ``add``: heard instead of what was not heard
         of it yet. Nothing changes for who has heard it, or never got it."""
         track = self._by_id.get(utterance)
@@ -202,10 +204,7 @@ class Playout:
     def pace(self) -> float:
         """Speaking speed that works the backlog off, whether it waits here or was not even
         spoken yet: on an overloaded machine faster speech is also less to synthesise."""
-        behind = max(self.backlog, self.lag - _HURRY_S)
-        if behind < _HURRY_S:
-            return 1.0
-        return 1.12 if behind < 2 * _HURRY_S else 1.25
+        return pace(max(self.backlog, self.lag - _HURRY_S))
 
     # --- taking -----------------------------------------------------------------------------
 
@@ -229,7 +228,7 @@ class Playout:
                 continue
             newer = any(t is not track and t.order > track.order for t in self._tracks)
             if newer or behind > 2 * self.lag_budget:  # the newest is better late than never
-                self._remove(track, "skipped")
+                self._drop(track)
 
     def _next_speech(self) -> np.ndarray | None:
         track = self._current()
@@ -243,7 +242,7 @@ class Playout:
         if track.waiting == 0 and not track.finished:
             track.starved += 1
             if track.starved * FRAME_S > _STALL_S:
-                self._remove(track, "skipped")
+                self._drop(track)
             return None
         before = track.played / RATE
         own = track.pieces[0].own if track.pieces else track.own
@@ -277,10 +276,22 @@ class Playout:
         self._gap = max(0, self._gap - 1)
         return None
 
+    def _drop(self, track: _Track) -> None:
+        """Its listener reads it only."""
+        metrics.dropped("translation_sound")
+        self._remove(track, "skipped")
+
     def _remove(self, track: _Track, state: State) -> None:
         self._tracks.remove(track)
         del self._by_id[track.utterance]
         self._on_state(track.utterance, state)
+
+
+def pace(behind: float) -> float:
+    """Speaking speed for somebody who is so many seconds behind."""
+    if behind < _HURRY_S:
+        return 1.0
+    return 1.12 if behind < 2 * _HURRY_S else 1.25
 
 
 def _take(track: _Track) -> np.ndarray:

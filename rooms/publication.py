@@ -158,13 +158,17 @@ class Publication:
                 self._expect_if_audible(listener)
 
     def _expect_if_audible(self, listener: Ear) -> None:
-        if self._spoken.get(listener.hears) and listener.connected:
+        if self._spoken.get(listener.hears) and listener.audible:
             self._expect(listener)
 
     def _expect(self, listener: Ear) -> None:
         self._opened.add(listener.id)
-        ago = self._waited + time.perf_counter() - self._begun
-        listener.playout.open(self._utterance.id, self._order, ago)
+        listener.playout.open(self._utterance.id, self._order, self.behind)
+
+    @property
+    def behind(self) -> float:
+        """Seconds since the last voiced sample."""
+        return self._waited + time.perf_counter() - self._begun
 
     def is_awaited(self, language: str) -> bool:
         """Whether anybody who was to hear this in ``language`` still is."""
@@ -211,7 +215,7 @@ class Publication:
         for listener in self._others():
             if listener.hears == transcript.language:
                 self._close_playout(listener)
-            elif listener.member is self._speaker:
+            elif listener.id not in self._opened:  # its language was not the one expected
                 self._expect_if_audible(listener)
 
     def _caption(self, language: str, text: str, quality: Quality, translated: bool) -> None:
@@ -247,20 +251,21 @@ class Publication:
         samples = to_int16(speech.audio.samples)
         self._plainly |= speech.plain
         if self._first_audio is None:
-            self._first_audio = self._waited + time.perf_counter() - self._begun
+            self._first_audio = self.behind
         for listener in self._others():
-            if listener.hears != speech.language or not listener.connected:
+            if listener.hears != speech.language or not listener.audible:
                 continue
             if speech.replaces:
-                listener.playout.replace(self._utterance.id, speech.clause, samples)
+                listener.playout.replace(self._utterance.id, speech.clause, samples, speech.voice)
                 continue
             if listener.id not in self._opened:
                 if speech.clause:
                     continue  # came in the middle: the caption has it
                 self._expect(listener)
             listener.playout.add(
-                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice
-            )
+                self._utterance.id, samples, speech.last, speech.clause, speech.own_voice,
+                speech.voice,
+            )  # fmt: skip
             if not speech.own_voice:  # of that, only what is heard: see ``VoicesHeard``
                 voice = "neutral" if speech.plain else "closest"
                 self._archive.voiced(self._utterance.id, speech.language, voice)

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import structlog
 
+from babblefish import metrics
 from babblefish.audio import rms
 from babblefish.engine import strain
 from babblefish.engine.engine import Engine
@@ -34,6 +35,7 @@ from babblefish.engine.segmenter import (
 )
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import ENOUGH_PITCH_SECONDS
+from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import (
     Audio,
@@ -59,11 +61,12 @@ class Session:
 
     def __init__(
         self, member: str, engine: Engine, audience: Audience, *, eager: bool = True,
-        language_fixed: bool = False,
+        language_fixed: bool = False, priority: Priority = Priority.NOW,
     ) -> None:  # fmt: skip
         """eager: partial captions, and attempts at every pause; files need neither.
-        language_fixed: the language declared is an order, not a hint."""
-        self.member = member
+        language_fixed: the language declared is an order, not a hint.
+        priority: of work on what was said."""
+        self.member, self.priority = member, priority
         self._eager, self._language_fixed = eager, language_fixed
         self.dropped_frames = 0
         self.received = 0
@@ -71,6 +74,8 @@ class Session:
         self.identity = UNHEARD
         """who was the last to speak at this microphone, as far as that is known"""
         self.engine, self.audience = engine, audience
+        self.turned_at = 0.0
+        """seconds of received audio at which speech last began or ended"""
         self._vad = engine.listen()
         self._segmenter = Segmenter()
         self.attribution = Attribution(
@@ -97,6 +102,11 @@ class Session:
         """(frames not yet looked at, utterances not yet finished)"""
         return len(self._frames), len(self._released)
 
+    @property
+    def speaking(self) -> bool:
+        """Whether something is being said."""
+        return self._segmenter.speaking
+
     def hear(self, samples: np.ndarray) -> None:
         """float32 (n,) at 16 kHz. Never blocks."""
         size = self._vad.frame_samples
@@ -109,6 +119,7 @@ class Session:
             dropped = self._frames.popleft()
             self.received -= 0 if dropped is None else size
             self.dropped_frames += 1
+            metrics.dropped("microphone_frame")
         self._arrived.set()
 
     def flush(self) -> None:
@@ -160,7 +171,8 @@ class Session:
 
     def _decide(self, decision: Decision) -> None:
         match decision:
-            case Started():
+            case Started(start):
+                self.turned_at = start / SPEECH_RATE
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
                 self.foresight = self.engine.foresight(partial(self.audience.pace, self._utterance))
@@ -173,9 +185,11 @@ class Session:
             case Resumed():
                 self._drop_attempt()
             case Ended(start, end, voiced_end, forced):
+                self.turned_at = voiced_end / SPEECH_RATE
                 self.audience.speaking(self.member, False)
                 self._end(start, end, voiced_end, forced)
             case Discarded():
+                self.turned_at = self._segmenter.position / SPEECH_RATE
                 self.audience.speaking(self.member, False)
                 self._drop_attempt()
                 self._drop_draft()

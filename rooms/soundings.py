@@ -171,15 +171,15 @@ class Soundings:
 
     def played(
         self, member: str, utterance: str, language: str, offset: float, frame: np.ndarray,
-        own: bool = False,
+        own: bool = False, starts_in: float = 0.0,
     ) -> None:  # fmt: skip
         """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it.
-        own: in the speaker's own voice, which is another sound."""
+        own: in the speaker's own voice, which is another sound. starts_in: seconds from now."""
         if not self._wanted():
             return
         frames = self._loudspeakers.setdefault(member, deque(maxlen=_FRAMES))
         source = utterance, language, *(("own",) if own else ())
-        frames.append(_Frame(self._clock(), frame, source, offset))
+        frames.append(_Frame(self._clock() + starts_in, frame, source, offset))
 
     def _microphone(self, member: str) -> _Microphone:
         return self._microphones.setdefault(member, _Microphone())

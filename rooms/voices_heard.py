@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rooms import figures
+
 if TYPE_CHECKING:
     from rooms.archive import Archive
     from rooms.publication import CaptionLog, TraceRow
@@ -57,6 +59,8 @@ class VoicesHeard:
         if ended is None or any((v.language, v.own) == (language, own) for v in known):
             return
         heard = HeardVoice(language, own, round(max(0.0, self._clock() - ended), 2))
+        if all(voice.language != language for voice in known):
+            figures.heard(heard.after_s)
         self._heard[utterance] = (*known, heard)
         if own:
             self._archive.voiced(utterance, language, "cloned")

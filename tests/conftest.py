@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 import pytest_asyncio
+from playwright.sync_api import expect
 
 from babblefish.engine import models
 from babblefish.engine.engine import Engine
 from babblefish.settings import Settings, go_offline, load_settings
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
+from tests import lanes
 from tests import speech as recordings
+from tests.patience import PATIENCE_MS
 from tests.phones import fake_engine
+from tests.standstill import Again
 from tests.stored import QUICK
 
 if TYPE_CHECKING:
     from babblefish.engine.whisper import WhisperRecogniser
 
 go_offline()
+expect.set_options(timeout=PATIENCE_MS)
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -94,6 +99,10 @@ def open_hub(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncConte
     return opened
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Again())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs weights or browsers, so that `make check` can leave it out."""
     for item in items:
@@ -101,3 +110,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.models)
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
+        if lanes.lane_of(item.path) != "computing":
+            item.add_marker(pytest.mark.real_time)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 
@@ -112,8 +113,15 @@ class DeafRecogniser:
         return Recognition("", "en", 1.0, 1.0, 1.0)
 
 
+class WarningStage(EnergyVad):
+    """Warns while it is built, as libraries do."""
+
+    def __init__(self) -> None:
+        warnings.warn("Marie said something", stacklevel=1)
+
+
 class TagTranslator:
-    """``[target] text``; takes White for a colour."""
+    """``[target] text``; takes White for a colour, and cannot translate what 5700 Hz said."""
 
     capabilities = TranslatorCapabilities(
         {(a, b): "basic" for a in ("en", "fr", "es") for b in ("en", "fr", "es") if a != b},
@@ -123,6 +131,8 @@ class TagTranslator:
     def translate(self, texts, source, target):
         if (source, target) not in self.capabilities.pairs:
             raise TranslationError("pair", f"{source} to {target} is not served.")
+        if any("said 5700" in text for text in texts):
+            raise TranslationError("bad_output", "These words have no translation.")
         return [f"[{target}] {text}".replace("White", "Blanco") for text in texts]
 
     def prepare(self, source, target):
@@ -232,6 +242,11 @@ class Echo:
     def sleep(self, seconds, value=None):
         time.sleep(seconds)
         return value
+
+    def hold(self, path):
+        """Until there is such a file."""
+        while not os.path.exists(path):
+            time.sleep(0.005)
 
     def until_interrupted(self, seconds):
         for _ in range(int(seconds * 200)):

@@ -17,6 +17,8 @@ from rooms.room import Room
 class QuietEngine:
     """The part of ``Engine`` that rooms without speech use."""
 
+    profile_name, strain = "quiet", 0.0
+    pools: tuple = ()
     recogniser_capabilities = SimpleNamespace(
         languages=frozenset({"en", "fr", "pl", "ar"}), glossary=True
     )

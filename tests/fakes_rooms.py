@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Self
 
 import numpy as np
@@ -25,6 +26,9 @@ FRAME = 960
 
 class FakeEngine:
     """Serves en, fr and pl; fr→pl is basic, pl→fr is not served."""
+
+    profile_name, strain = "fake", 0.0
+    pools: tuple = ()
 
     def __init__(self) -> None:
         self.ready = False
@@ -120,6 +124,8 @@ class FakeMember:
         self.connected = False
         self.link: FakeLink | None = None
         self.links = 0
+        self.session = SimpleNamespace(speaking=False, waiting=(0, 0))
+        self.playout = SimpleNamespace(lag=0.0)
 
     def attach(self, send: Callable[[ServerEvent], None]) -> FakeLink:
         return FakeLink(self, send)
@@ -127,6 +133,8 @@ class FakeMember:
 
 class FakeDoor:
     """Open to everybody."""
+
+    waiting: tuple = ()
 
     def __init__(self, room: FakeRoom) -> None:
         self._room = room
@@ -195,6 +203,7 @@ class FakeHub:
         self.rooms: dict[str, FakeRoom] = {}
         self.storage, self.secret = None, ServerSecret()
         self.script = script
+        self.laptops = SimpleNamespace(states=())
 
     async def start(self) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.host_server import HostServer
+from tests.patience import PATIENCE, PATIENCE_MS
 from tests.web_browser import SHOTS
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+_STILL = """() => document.getAnimations().every((one) => one.playState !== 'running'
+  || one.effect.getTiming().iterations === Infinity)"""
 
 
 class Visitor:
@@ -22,6 +27,7 @@ class Visitor:
     def __init__(self, browser: Browser, server: HostServer, **options: Any) -> None:
         self.server = server
         self.context = browser.new_context(**{"viewport": DESKTOP, **options})
+        self.context.set_default_timeout(PATIENCE_MS)
         self.outside: list[str] = []
         self.problems: list[str] = []
         self.page = self.open()
@@ -46,7 +52,7 @@ class Visitor:
         self.page.get_by_label("Admin code").fill(self.server.codes[-1].lower())
         self.page.get_by_role("button", name="Sign in").click()
         self.page.get_by_role("link", name="Not now").click()
-        expect(self.page.get_by_role("button", name="Create room")).to_be_visible(timeout=20_000)
+        expect(self.page.get_by_role("button", name="Create room")).to_be_visible()
         return self.page
 
 
@@ -76,17 +82,21 @@ def decode(page: Page, selector: str) -> str:
 
 
 def until(page: Page, condition) -> None:
-    for _ in range(100):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("it did not happen within 5 seconds")
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not happen within {PATIENCE} seconds"
+        page.wait_for_timeout(30)
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing on the page moves or fades any more (what runs for ever is no matter)."""
+    page.wait_for_function(_STILL)
 
 
 def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> None:
     for size in sizes:
         kind = "phone" if size is PHONE else "desktop"
         page.set_viewport_size(size)
-        page.wait_for_timeout(150)
+        settled(page)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
         page.screenshot(path=SHOTS / f"{name}_{kind}.png", full_page=kind == "phone")

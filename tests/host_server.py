@@ -20,6 +20,7 @@ from babblefish.ui.admin import mount_admin
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
+from tests.patience import PATIENCE
 from tests.stored import QUICK
 
 
@@ -47,11 +48,11 @@ class HostServer:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(30), "the server did not start"
+        assert self._started.wait(PATIENCE), "the server did not start"
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._folder.cleanup()
 
     async def _serve(self) -> None:
@@ -82,7 +83,7 @@ class HostServer:
             result = function(*args, **kwargs)
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(PATIENCE)
 
 
 @contextmanager

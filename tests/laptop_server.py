@@ -18,6 +18,7 @@ from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
+from tests.patience import PATIENCE
 from tests.scripted_laptop import ScriptedLaptop, trusting
 from tests.served import running
 from tests.stored import QUICK
@@ -61,7 +62,7 @@ async def server(folder: Path, keeps: bool = True) -> AsyncIterator[Server]:
     authority = trusting(tls.certificate_file.with_name("ca.crt"))
     async with (
         running(app, **files, timeout_graceful_shutdown=1) as base,
-        httpx.AsyncClient(base_url=base, verify=authority) as http,
+        httpx.AsyncClient(base_url=base, verify=authority, timeout=PATIENCE) as http,
     ):
         yield Server(base, http, hub, app.state.pairing, tls)
 

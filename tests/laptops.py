@@ -28,6 +28,7 @@ from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.errors import CloningError
 from bench.laptop_process import LaptopProcess, certificate
 from bench.marks import tone_of
+from tests.patience import PATIENCE, until
 
 CLAUSES = ("Hello everybody,", "how are you", "on this fine day?")
 
@@ -88,13 +89,7 @@ async def listen(cloning: Cloning, asked: CloneRequest | None = None, deadline: 
     return heard
 
 
-async def until(condition, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def seen(process: LaptopProcess, condition, seconds: float = 10.0) -> dict[str, Any]:
+async def seen(process: LaptopProcess, condition, seconds: float = PATIENCE) -> dict[str, Any]:
     async with asyncio.timeout(seconds):
         while not condition(found := await process.seen()):
             await asyncio.sleep(0.02)

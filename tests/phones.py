@@ -15,6 +15,7 @@ from babblefish.protocol import Caption, Resume, ServerEvent
 from rooms.member import Link, Member
 from rooms.playout import FRAME, RATE
 from rooms.room import Room
+from tests.patience import PATIENCE
 
 SPEEDUP = 4
 """test phones run this much faster than real time"""
@@ -115,7 +116,7 @@ class Phone:
     def finals(self) -> list[Caption]:
         return [caption for caption in self.of(Caption) if caption.final]
 
-    async def until(self, condition, seconds: float = 15.0) -> None:
+    async def until(self, condition, seconds: float = PATIENCE) -> None:
         """Wait for ``condition()``; raises TimeoutError that shows the events so far."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not condition():

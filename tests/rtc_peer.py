@@ -11,6 +11,8 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
+from tests.patience import PATIENCE
+
 FRAME = 960
 
 
@@ -71,7 +73,7 @@ class Peer:
     async def accept(self, sdp: str, resume: bool = True) -> None:
         """Take the answer and wait for the open data channel."""
         await self.pc.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.opened.wait()
         if resume:
             self.send({"type": "resume", "after": 0})
@@ -79,7 +81,7 @@ class Peer:
     def send(self, event: dict | str) -> None:
         self.channel.send(event if isinstance(event, str) else json.dumps(event))
 
-    async def event(self, kind: str, seconds: float = 5.0) -> dict:
+    async def event(self, kind: str, seconds: float = PATIENCE) -> dict:
         """The first event of ``kind``, waiting for it if need be."""
         async with asyncio.timeout(seconds):
             while True:
@@ -87,6 +89,10 @@ class Peer:
                     if event["type"] == kind:
                         return event
                 await asyncio.sleep(0.02)
+
+    async def until_closed(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.closed.wait()
 
     def sound(self) -> np.ndarray:
         return np.concatenate([s for _, s in self.heard]) if self.heard else np.zeros(0, np.int16)

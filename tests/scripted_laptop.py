@@ -4,7 +4,6 @@ the server. It says every clause with a tone.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime
 import json
@@ -167,9 +166,3 @@ def trusting(pem_file: Path) -> ssl.SSLContext:
 def refusal(error: Any) -> dict:
     """What the server said to a WebSocket that it did not open."""
     return json.loads(error.response.body)["error"]
-
-
-async def until(condition, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from babblefish.network import bind
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from tests.fakes_rooms import FakeEngine, FakeHub
+from tests.patience import PATIENCE, until
 from tests.rtc_peer import Peer
 
 if TYPE_CHECKING:
@@ -58,10 +59,8 @@ class Served:
             await peer.event("welcome")
         return peer
 
-    async def until(self, condition, seconds: float = 5.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.02)
+    async def until(self, condition) -> None:
+        await until(condition)
 
 
 @asynccontextmanager
@@ -69,7 +68,7 @@ async def served(script: str = "echo", **settings):
     """A running server with scripted rooms."""
     hub, engine = FakeHub(script), FakeEngine()
     app = create_app(Settings(http=True, **settings), hub, engine)
-    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
         await app.state.ready.wait()
         yield Served(app, hub, http)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +80,6 @@ def contains(folder: Path, *needles: bytes) -> list[str]:
         for needle in needles
         if needle in path.read_bytes()
     ]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something that must come, however slow the machine is."""
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def python(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from babblefish.accelerator_protocol import (
 )
 from babblefish.errors import SynthesisError
 from tests import tiny_f5
+from tests.patience import PATIENCE
 from tests.test_reference_voices import speech, voice
 
 _names = (f"r{number}" for number in itertools.count())
@@ -78,11 +78,6 @@ async def refused(synthesiser: Synthesiser, request: Synthesize) -> str:
     return caught.value.code
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
-
-
 def batches(monkeypatch: pytest.MonkeyPatch, hold: threading.Event | None = None) -> list[int]:
     """Rows of each batch that is sampled; ``hold`` stops before each."""
     sizes: list[int] = []
@@ -91,7 +86,7 @@ def batches(monkeypatch: pytest.MonkeyPatch, hold: threading.Event | None = None
     def sample(self, rows, *more):
         sizes.append(len(rows))
         if hold is not None:
-            hold.wait(20)
+            hold.wait(PATIENCE)
         return whole(self, rows, *more)
 
     monkeypatch.setattr(F5Network, "sample", sample)

@@ -28,8 +28,9 @@ from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.network import bind, fingerprint
 from babblefish.ui import laptop_calls
 from tests import tiny_f5
+from tests.patience import PATIENCE, until
 from tests.scripted_synthesiser import ScriptedSynthesiser, voice
-from tests.test_accelerator_service import pinned, until
+from tests.test_accelerator_service import pinned
 from tests.test_accelerators_api import Server, server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +56,7 @@ class Program:
         async for line in self.process.stdout:
             self.lines.append(line.decode().rstrip())
 
-    async def says(self, pattern: str, seconds: float = 60.0) -> re.Match:
+    async def says(self, pattern: str, seconds: float = 3 * PATIENCE) -> re.Match:
         found: list[re.Match] = []
 
         def look() -> bool:
@@ -68,7 +69,7 @@ class Program:
         assert found, self.lines
         return found[-1]
 
-    async def ends(self, seconds: float = 10.0) -> int:
+    async def ends(self, seconds: float = 3 * PATIENCE) -> int:
         async with asyncio.timeout(seconds):
             code = await self.process.wait()
         assert self.reading is not None
@@ -135,13 +136,13 @@ async def test_it_is_paired_speaks_forgets_ends_at_once_and_comes_back(room, tmp
         async with endpoint_of(room, folder) as http:
             assert await voices(http) == 1
             room.hub.cloning.forget("ana")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while await voices(http):
                     await asyncio.sleep(0.05)
             assert (await http.get("/health", headers={"Authorization": "x"})).status_code == 401
         [_ async for _ in room.hub.cloning.speak(clone(SPOKEN, "u2"), 60.0)]
         laptop.process.send_signal(signal.SIGINT)
-        assert await laptop.ends(5.0) == 0
+        assert await laptop.ends() == 0
         assert "Stopped." in laptop.text and "Traceback" not in laptop.text
         assert_nothing_stays(folder, laptop.text)
     await until(lambda: not room.hub.cloning.speaks("en"))
@@ -197,7 +198,7 @@ async def test_a_server_that_cannot_call_is_called(room, tmp_path, weights, monk
         await room.hub.laptops.remove(room.hub.laptops.all[0].id)
         await laptop.says("does not know this laptop any more, so all voices were forgotten")
         laptop.process.send_signal(signal.SIGTERM)
-        assert await laptop.ends(5.0) == 0
+        assert await laptop.ends() == 0
         assert "Traceback" not in laptop.text
 
 
@@ -214,7 +215,7 @@ async def test_voices_are_forgotten_when_the_server_is_silent_and_at_the_end(tmp
         laptop.door.heard()
         await laptop.reception.put_voice(voice())
         laptop._stop.set()
-        await asyncio.wait_for(working, 5)
+        await asyncio.wait_for(working, PATIENCE)
     assert synthesiser.voices == {} and synthesiser.closed and laptop.problem is None
 
 
@@ -233,7 +234,7 @@ async def test_voices_are_forgotten_when_the_server_is_silent_and_at_the_end(tmp
 )
 async def test_what_is_wrong_is_said_in_one_sentence(tmp_path, options, said, code):
     async with program(tmp_path, tmp_path, *options) as laptop:
-        assert await laptop.ends(60) == code
+        assert await laptop.ends() == code
         assert said in laptop.text and "Traceback" not in laptop.text
         assert len(laptop.lines) == 1
 
@@ -243,18 +244,18 @@ async def test_a_wrong_code_and_another_server_name_the_fix(room, tmp_path, weig
     mark = fingerprint(room.tls.authority_der())
     options = ("--server", room.base, "--pair", "AAAA-AAAA", "--no-page")
     async with program(tmp_path / "a", weights, *options) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert mark in laptop.text and "Laptops" in laptop.lines[-1]
         assert not (tmp_path / "a" / "pairing.json").exists()
     async with program(tmp_path / "b", weights, *options, "--trust", "0" * 32) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert "Look at the Admin tab again" in laptop.text
 
 
 async def test_without_weights_it_says_how_to_get_them(room, tmp_path):
     options = ("--server", room.base, "--pair", room.pairing.code(), "--no-page")
     async with program(tmp_path / "laptop", tmp_path / "none", *options) as laptop:
-        assert await laptop.ends(60) == 1
+        assert await laptop.ends() == 1
         assert "accelerator_app.py --fetch base" in laptop.text
         assert "Traceback" not in laptop.text
 
@@ -272,5 +273,5 @@ async def test_a_port_in_use_names_another(tmp_path, weights):
             )
         )  # fmt: skip
         async with program(tmp_path, weights, "--port", str(port)) as laptop:
-            assert await laptop.ends(60) == 1
+            assert await laptop.ends() == 1
             assert f"--port {port + 1}" in laptop.text

@@ -17,7 +17,7 @@ def start(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
     return subprocess.run(
         [sys.executable, "-S", "-c", code, str(root), *options], cwd=ROOT, text=True,
-        capture_output=True, timeout=60,
+        capture_output=True, timeout=300,
     )  # fmt: skip
 
 

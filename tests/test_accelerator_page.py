@@ -22,6 +22,8 @@ from babblefish.accelerator.page_views import Connection, last_card, state_card,
 from babblefish.accelerator.reception import Spoken
 from babblefish.accelerator_protocol import Health
 from babblefish.errors import AudioError
+from tests.host_browser import settled, until
+from tests.patience import PATIENCE, PATIENCE_MS
 from tests.web_browser import SHOTS, launch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +61,7 @@ def served(request, tmp_path_factory) -> Iterator[Served]:
         link, version = process.stdout.readline().split()
         yield Served(link, version, folder)
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser, served) -> Iterator[Page]:
     context = browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     outside, problems = [], []
     page.on("request", lambda r: r.url.startswith((served.base, "data:", "blob:"))
@@ -81,7 +84,7 @@ def page(browser, served) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.goto(served.link)
-    expect(page.get_by_text("Connected. Cloning ready")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Connected. Cloning ready")).to_be_visible()
     yield page
     assert outside == [] and problems == []
     context.close()
@@ -102,12 +105,12 @@ def test_it_tells_how_the_laptop_does(page, served):
     assert len(mark) == 39 and set(mark) <= set("0123456789ABCDEF-")
     for size, name in ((PHONE, "phone"), (DESKTOP, "desktop")):
         page.set_viewport_size(size)
-        page.wait_for_timeout(300)
+        settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         page.screenshot(path=SHOTS / f"laptop_{served.gradio}_{name}.png", full_page=True)
     page.emulate_media(color_scheme="dark")
     page.reload()
-    expect(page.get_by_text("Connected. Cloning ready")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Connected. Cloning ready")).to_be_visible()
     page.screenshot(path=SHOTS / f"laptop_{served.gradio}_dark.png", full_page=True)
 
 
@@ -123,7 +126,7 @@ def test_a_voice_is_tried_and_nothing_of_it_stays(page, served):
     expect(page.get_by_role("alert")).to_contain_text("Choose or record a clip")
     clip = {"name": "me.wav", "mimeType": "audio/wav", "buffer": wav()}
     page.locator("input[type=file]").first.set_input_files(clip)
-    expect(page.locator("input[type=file]")).to_have_count(0, timeout=20_000)
+    expect(page.locator("input[type=file]")).to_have_count(0)
     page.get_by_label("What is said in the clip").fill("One two three")
     choose(page, "Language of the clip", "English")
     page.get_by_label("What it should say").fill("Hello there")
@@ -132,7 +135,7 @@ def test_a_voice_is_tried_and_nothing_of_it_stays(page, served):
     choose(page, "In which language", "English")
     speak.click()
     player = page.locator(".bl-heard audio")
-    expect(player).to_be_visible(timeout=20_000)
+    expect(player).to_be_visible()
     assert player.evaluate("(a) => new Promise((r) => a.readyState ? r(a.duration) "
                            ": a.onloadedmetadata = () => r(a.duration))") > 0.3  # fmt: skip
     expect(page.get_by_text("Voices in memory")).to_be_visible()
@@ -141,12 +144,8 @@ def test_a_voice_is_tried_and_nothing_of_it_stays(page, served):
     page.screenshot(path=SHOTS / f"laptop_{served.gradio}_tried.png", full_page=True)
     assert served.files
     page.get_by_role("button", name="Delete the clip").click()
-    expect(page.locator("input[type=file]")).to_have_count(1, timeout=20_000)
-    for _ in range(100):
-        if not served.files:
-            break
-        page.wait_for_timeout(50)
-    assert served.files == []
+    expect(page.locator("input[type=file]")).to_have_count(1)
+    until(page, lambda: served.files == [])
 
 
 def test_it_can_be_used_by_everybody(page):

@@ -23,8 +23,9 @@ from babblefish.engine.cloning import CloneReference, CloneRequest
 from babblefish.errors import CloningError, SettingsError, TransportError
 from babblefish.network import fingerprint
 from babblefish.ui.tls import Certificates
+from tests.patience import PATIENCE, until
 from tests.served import running
-from tests.test_accelerator_service import SECRET, endpoint, until
+from tests.test_accelerator_service import SECRET, endpoint
 from tests.test_accelerators_api import Server, server
 
 
@@ -221,7 +222,7 @@ async def test_a_laptop_that_asks_waits_for_the_host(looking, quickly):
     await asyncio.sleep(0.15)
     assert not asking.done()
     looking.pairing.confirm(guest.id)
-    paired = await asyncio.wait_for(asking, 5)
+    paired = await asyncio.wait_for(asking, PATIENCE)
     assert [one.id for one in looking.hub.laptops.all] == [paired.accelerator_id]
 
 
@@ -230,7 +231,7 @@ async def test_a_laptop_that_the_host_does_not_want_is_told_so(looking, quickly)
     await until(lambda: looking.pairing.waiting)
     looking.pairing.refuse(looking.pairing.waiting[0].id)
     with pytest.raises(TransportError, match="refused"):
-        await asyncio.wait_for(asking, 5)
+        await asyncio.wait_for(asking, PATIENCE)
 
 
 async def test_a_ticket_that_expired_is_asked_for_anew(looking, quickly):
@@ -240,7 +241,7 @@ async def test_a_ticket_that_expired_is_asked_for_anew(looking, quickly):
     looking.pairing._guests.clear()  # as after a restart of the server
     await until(lambda: looking.pairing.waiting and len(numbers) == 2)
     looking.pairing.confirm(looking.pairing.waiting[0].id)
-    assert (await asyncio.wait_for(asking, 5)).secret
+    assert (await asyncio.wait_for(asking, PATIENCE)).secret
 
 
 async def test_when_nobody_looks_asking_names_the_way(room):

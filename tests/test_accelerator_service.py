@@ -29,6 +29,7 @@ from babblefish.accelerator_protocol import (
     message_for_server,
 )
 from babblefish.errors import SynthesisError
+from tests.patience import PATIENCE
 from tests.scripted_synthesiser import WORDS, ScriptedSynthesiser, request, voice
 from tests.served import running
 
@@ -82,7 +83,7 @@ def failure(answer: httpx.Response) -> Failed:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -207,7 +208,7 @@ async def test_bodies_are_bounded_before_they_are_read(laptop):
         )  # fmt: skip
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\n"
         writer.write(f"{head}Content-Length: {length}\r\n\r\n".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert int((await reader.readline()).split()[1]) == status
         writer.close()
 

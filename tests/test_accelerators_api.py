@@ -15,7 +15,8 @@ from babblefish.ui import pairing as pairing_module
 from babblefish.ui.laptop_calls import allowed
 from rooms.hub import Hub
 from tests.laptop_server import ASK, PAIR, Server, error_of, quiet, server
-from tests.scripted_laptop import ScriptedLaptop, certificate, refusal, until
+from tests.patience import until
+from tests.scripted_laptop import ScriptedLaptop, certificate, refusal
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,7 +14,8 @@ from babblefish.network import fingerprint
 from babblefish.ui import pairing as pairing_module
 from babblefish.ui.lookout import Lookout, Sign
 from tests.laptop_server import Server, error_of, quiet, server
-from tests.scripted_laptop import ScriptedLaptop, certificate, until
+from tests.patience import until
+from tests.scripted_laptop import ScriptedLaptop, certificate
 
 pytestmark = pytest.mark.asyncio
 

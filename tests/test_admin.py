@@ -17,6 +17,7 @@ from babblefish.storage.secret import ServerSecret
 from babblefish.ui.admin import COOKIE
 from babblefish.ui.admin_door import ALPHABET, SESSION_SECONDS, AdminDoor
 from tests.host_server import HostServer, host_server
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -36,7 +37,9 @@ def server() -> Iterator[HostServer]:
 
 @pytest.fixture
 def stranger(server: HostServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.base, headers={"Origin": server.base}) as client:
+    with httpx.Client(
+        base_url=server.base, headers={"Origin": server.base}, timeout=PATIENCE
+    ) as client:
         yield client
 
 
@@ -151,7 +154,9 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(
 def test_wrong_codes_are_refused_in_words_then_limited(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with host_server() as server:
-        with httpx.Client(base_url=server.base, headers={"Origin": server.base}) as client:
+        with httpx.Client(
+            base_url=server.base, headers={"Origin": server.base}, timeout=PATIENCE
+        ) as client:
             for _ in range(5):
                 answer = client.post("/admin-login", data={"code": "AAAA-AAAA"})
                 assert answer.status_code == 401 and "not the code" in answer.text

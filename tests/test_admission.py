@@ -12,6 +12,7 @@ from babblefish.protocol import Roster
 from babblefish.settings import Settings
 from rooms.admission import Place
 from rooms.hub import Hub
+from tests.patience import PATIENCE
 from tests.phones import Phone, tone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -73,7 +74,7 @@ async def test_the_decision_reaches_the_one_who_waits(room):
     await asyncio.sleep(0)
     assert not asking.done()
     member = room.admission.admit(place.id)
-    await asyncio.wait_for(asking, 1.0)
+    await asyncio.wait_for(asking, PATIENCE)
     assert place.state == "admitted" and place.member is member and seated == [member]
     assert room.admission.place(place.key) is place, "a reload asks again"
     room.leave(member, "left")

@@ -15,7 +15,7 @@ ALLOWED_ENVIRONMENT = {
 }  # fmt: skip
 BASE = {
     "protocol", "envelope", "accelerator_protocol", "settings", "errors", "audio", "languages",
-    "network", "logs", "whole_files", "progress_bar",
+    "network", "logs", "metrics", "whole_files", "progress_bar",
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def layer(module: str) -> int | None:
             return 4
         case ["babblefish", "ui", *_]:
             return 3
-        case ["rooms", *_] | ["babblefish", "accelerator", *_]:
+        case ["rooms", *_] | ["babblefish", "accelerator" | "client", *_]:
             return 2
         case ["babblefish", "engine" | "storage", *_]:
             return 1
@@ -94,6 +94,15 @@ def test_the_server_and_the_laptop_share_nothing_but_their_messages_and_the_engi
                 assert not imported.startswith(("rooms", "babblefish.ui", "babblefish.storage"))
             elif module != "accelerator_app":
                 assert not imported.startswith("babblefish.accelerator."), (module, imported)
+
+
+def test_the_client_knows_nothing_of_the_server_but_the_wire():
+    for module, path in modules().items():
+        for imported in imports(path) if module.startswith("babblefish.client.") else ():
+            parts = imported.split(".")
+            if parts[0] in ("babblefish", "rooms", "app"):
+                assert parts[0] == "babblefish", (module, imported)
+                assert parts[1] in BASE | {"client"}, (module, imported)
 
 
 def test_the_engine_and_the_storage_do_not_know_each_other():

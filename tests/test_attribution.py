@@ -18,7 +18,7 @@ from tests import read_aloud
 from tests.phones import Phone, fake_profile, join
 from tests.stored import form, opened
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,8 @@ from babblefish.accelerator_protocol import Health
 from babblefish.engine import cloning_health
 from bench.laptop_process import LaptopProcess
 from tests.laptop_pair import one, processes, state, two
-from tests.laptops import (
-    PIERRE,
-    DialIn,
-    client,
-    listen,
-    reference,
-    request,
-    seen,
-    until,
-)
+from tests.laptops import PIERRE, DialIn, client, listen, reference, request, seen
+from tests.patience import until
 
 NONE = Health(ready=False)
 

@@ -23,7 +23,7 @@ from tests import read_aloud
 from tests.phones import SPEEDUP, Phone, fake_profile, join
 from tests.stored import contains, form, opened
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYTHING = ("voiceprint", "cloning", "passive_collection")
 
 

@@ -30,10 +30,10 @@ from babblefish.accelerator_protocol import (
 )
 from babblefish.errors import SynthesisError
 from babblefish.ui.tls import Certificates
+from tests.patience import until
 from tests.scripted_synthesiser import ScriptedSynthesiser, request, voice
 from tests.served import running
 from tests.test_accelerator_pairing import introduction, room_like, utterance
-from tests.test_accelerator_service import until
 from tests.test_accelerators_api import Server, server
 
 

@@ -13,6 +13,7 @@ from babblefish.ui import api
 from babblefish.ui.server import create_app
 from tests import fakes_hub
 from tests.fakes_rooms import FakeEngine
+from tests.patience import PATIENCE
 from tests.served import JOIN, Served, running
 
 pytestmark = pytest.mark.asyncio
@@ -23,7 +24,7 @@ async def door(**settings):
     """A server, and a room in which people wait."""
     hub = fakes_hub.hub(**settings)
     app = create_app(Settings(http=True, **settings), hub, FakeEngine())
-    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
         await app.state.ready.wait()
         room = hub.create("Stand-up")
         room.set(waiting_list=True)
@@ -48,7 +49,7 @@ async def test_who_is_admitted_gets_a_seat_at_once():
         asking = asyncio.create_task(server.http.get(path, headers=bearer(mine["key"])))
         await server.until(lambda: room.admission.waiting[0].asking)
         room.admission.admit_all()
-        answer = (await asyncio.wait_for(asking, 2.0)).json()
+        answer = (await asyncio.wait_for(asking, PATIENCE)).json()
         (member,) = room.members.values()
         assert answer["state"] == "admitted"
         assert answer["seat"] == {

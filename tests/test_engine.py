@@ -118,7 +118,7 @@ async def test_drafts_are_translated_as_text_and_never_final(engine):
 
 
 async def test_a_drafter_leaves_the_recogniser_to_what_is_final():
-    async with fake_engine(delay=0.4, draft_delay=0.0) as engine:
+    async with fake_engine(delay=2.0, draft_delay=0.0) as engine:
         final = asyncio.create_task(process(engine, utterance(), {"en": None}))
         await asyncio.sleep(0.05)
         transcript, _ = await engine.draft(utterance(), ["en"])

@@ -16,6 +16,7 @@ from babblefish.storage import files
 from babblefish.storage.storage import Storage
 from rooms import enrolment as module
 from rooms.hub import Hub
+from tests.patience import PATIENCE
 from tests.sound_files import voice
 from tests.stored import QUICK, contains
 
@@ -163,7 +164,7 @@ async def test_a_failure_half_way_leaves_nobody_half_enrolled(hub, tmp_path, mon
 
 async def _eventually(call):
     """Until the storage has got over its trouble."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await call()
@@ -193,7 +194,7 @@ async def test_an_enrolment_left_alone_is_forgotten(hub, engine):
         name="Ana", language="en", given_by="Ana", purposes=["voiceprint"], owner="m1"
     )
     assert brief.of("m1") is enrolment
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(brief):
             await asyncio.sleep(0.01)
     with pytest.raises(RoomError):
@@ -206,7 +207,7 @@ async def test_who_leaves_takes_their_recordings_along(hub):
     enrolment, admins = begin(hub, owner=member.id), begin(hub)
     await hub.enrolments.take(enrolment, "1", PROMPT)
     room.leave(member, "left")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(hub.enrolments) > 1:
             await asyncio.sleep(0.05)
     assert enrolment.takes == {} and hub.enrolments.get(admins.id) is admins

@@ -21,7 +21,7 @@ from rooms.hub import Hub
 from tests import read_aloud
 from tests.stored import QUICK
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 
 from babblefish.engine import clauses
 from babblefish.protocol import Speech, Translation
+from tests.patience import until
 from tests.test_engine import process, utterance
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,6 +28,12 @@ async def foreseen(engine, text: str, voice: str | None = "en-1", pace: float = 
     return foresight
 
 
+async def all_made(foresight) -> None:
+    """Everything foreseen so far is spoken, or has failed."""
+    guesses = [guess for group in foresight._foreseen.values() for guess in group]
+    await until(lambda: all(guess.speech.done() for guess in guesses))
+
+
 def calls(engine) -> int:
     return engine.synthesisers[0].stats.calls
 
@@ -42,7 +49,7 @@ async def test_a_foreseen_clause_is_not_synthesised_again_and_sounds_the_same(en
     plain, _ = await spoken(engine, None)
     foresight = await foreseen(engine, SPOKEN + " and on")
     first = clauses.split(SPOKEN + " and on", "en")[0].text
-    await asyncio.sleep(0.2)
+    await all_made(foresight)
     heard, made = await spoken(engine, foresight)
     assert heard[0].text == first and made == len(heard) - 1
     assert " ".join(s.text for s in heard) == " ".join(s.text for s in plain) == SPOKEN
@@ -69,7 +76,7 @@ async def test_one_still_being_made_is_waited_for(engine):
 )
 async def test_what_was_not_foreseen_is_never_heard(engine, text, voice):
     foresight = await foreseen(engine, text, voice)
-    await asyncio.sleep(0.2)
+    await all_made(foresight)
     heard, made = await spoken(engine, foresight)
     assert made == len(heard) and " ".join(s.text for s in heard) == SPOKEN
 
@@ -79,7 +86,7 @@ async def test_a_foreseen_clause_that_failed_is_said_after_all(engine, monkeypat
     # 6500 makes the scripted voice return what is no speech, and now is in the first clause
     foresight = engine.foresight(lambda language: 1.0)
     foresight.expect(partial("[en] said 6500 for a good while longer"), {"en": "en-1"})
-    await asyncio.sleep(0.2)
+    await all_made(foresight)
     found = foresight.find("[en] said 6500 for a good while longer", "en", "en-1")
     assert found is not None and not np.isfinite(found[0].speech.result()).all()
     messages = await process(engine, utterance(6500), {"en": "en-1"}, foresight=foresight)
@@ -88,7 +95,7 @@ async def test_a_foreseen_clause_that_failed_is_said_after_all(engine, monkeypat
 
 async def test_a_text_that_is_hardly_a_clause_is_foreseen_up_to_its_last_word(engine):
     foresight = await foreseen(engine, "Very good nonsense.")
-    await asyncio.sleep(0.2)
+    await all_made(foresight)
     found = foresight.find("Very good something else altogether", "en", "en-1")
     assert found is not None and found[0].text == "Very good"
 
@@ -115,7 +122,7 @@ async def test_the_guesses_for_one_utterance_are_bounded(engine):
         text = f"Number {number} begins in another way each time"
         foresight.expect(partial(text), {"en": "en-1"})
         foresight.expect(partial(text), {"en": "en-1"})
-        await asyncio.sleep(0.05)
+        await all_made(foresight)
     assert calls(engine) - before == 3
 
 
@@ -128,9 +135,9 @@ async def test_a_guess_that_proved_wrong_is_given_up(engine):
     await asyncio.sleep(0)
     assert guess.given_up
     assert foresight.find(wrong, "en", "en-1") is None, "it was given up"
-    await asyncio.sleep(0.2)
+    await until(lambda: engine.synthesisers[0].idle)
     foresight.expect(partial(right), {"en": "en-1"})
-    await asyncio.sleep(0.2)
+    await all_made(foresight)
     assert foresight.find(wrong, "en", "en-1") is None
     found = foresight.find(right, "en", "en-1")
     assert found is not None and len(found[0].speech.result()), "finished ones cost nothing"

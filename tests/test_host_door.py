@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.host_browser import PHONE, Visitor, close_rooms, join, newest, shoot, until
+from tests.host_browser import PHONE, Visitor, close_rooms, join, newest, settled, shoot, until
 from tests.host_server import HostServer
 from tests.test_host_page import HOSTILE, browser, host, server, visitor  # noqa: F401 (fixtures)
 from tests.web_browser import SHOTS, check_accessible
 
 # ruff: noqa: F811
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 def knock(server: HostServer, name: str, address: str = "a"):
@@ -39,7 +39,7 @@ def test_the_host_admits_and_refuses_those_who_wait(visitor: Visitor, server: Ho
     expect(page.get_by_text("you admit those who join")).to_be_visible()
     places = [knock(server, name, name) for name in (HOSTILE, "Pierre", "Zoe", "Ann")]
     door = page.locator(".bf-door")
-    expect(door.get_by_role("listitem")).to_have_count(4, timeout=2_500)
+    expect(door.get_by_role("listitem")).to_have_count(4)
     expect(door.locator(".bf-name").first).to_have_text(HOSTILE)
     expect(door).to_contain_text("speaks French · hears English")
     assert page.evaluate("() => window.hacked") is None
@@ -172,11 +172,11 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
         knock(server, name, name)
     expect(page.locator(".bf-door").get_by_role("listitem")).to_have_count(3)
     open_settings(visitor)
-    page.wait_for_timeout(500)
+    settled(page)
     check_accessible(page)
     shoot(page, f"host_door_{scheme}", (PHONE,))
     page.set_viewport_size({"width": 1280, "height": 1500})
-    page.wait_for_timeout(200)
+    settled(page)
     page.screenshot(path=SHOTS / f"host_door_{scheme}_desktop.png")
     visitor.context.close()
     close_rooms(server)

@@ -18,12 +18,13 @@ from babblefish.accelerator_protocol import Health
 from babblefish.engine.cloning import LaptopState
 from babblefish.engine.cloning_messages import CloneReference, CloneRequest, LaptopFigures
 from babblefish.ui.host import audit_words, laptop_views
-from tests.host_browser import Visitor, shoot
+from tests.host_browser import Visitor, settled, shoot
 from tests.host_server import HostServer, host_server
+from tests.patience import PATIENCE
 from tests.scripted_laptop import ScriptedLaptop
 from tests.web_browser import SHOTS, check_accessible, launch
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 COMMAND = re.compile(
     r"python accelerator_app\.py --server (http\S+) --pair ([A-Z2-9]{4}-[A-Z2-9]{4})"
@@ -190,7 +191,7 @@ def test_pair_with_the_command_see_it_work_rename_and_remove(
         card.get_by_role("button", name="Remove").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
         expect(page.get_by_text("Removed. It has forgotten all voices.")).to_be_visible()
-        assert talking.result(10) == 4401
+        assert talking.result(PATIENCE) == 4401
     expect(page.get_by_role("heading", name="No laptop yet")).to_be_visible()
     assert "ana" in laptop.deleted and page.evaluate("() => window.hacked") is None
     acts = [entry.act for entry in server.call(server.hub.storage.audit_log)]
@@ -277,7 +278,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str, monkeypatch) -
         check_accessible(page)
         shoot(page, f"laptops_{scheme}")
         page.get_by_role("button", name="Rename").first.click()
-        page.wait_for_timeout(200)
+        settled(page)
         check_accessible(page)
         shoot(page, f"laptops_rename_{scheme}")
         page.keyboard.press("Escape")

@@ -12,15 +12,21 @@ from babblefish.engine.consent_texts import consent_text
 from babblefish.engine.engine import Engine
 from babblefish.engine.enrolment_prompts import prompts
 from babblefish.storage.records import NewEmbedding, NewEnrolment
-from tests.host_browser import PHONE, Visitor, shoot, until
+from tests.host_browser import PHONE, Visitor, settled, shoot, until
 from tests.host_server import HostServer, host_server
 from tests.phones import fake_profile
 from tests.sound_files import voice, wav
 from tests.stored import clip, contains, form, voiceprint
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import COUNT_RECORDED, SHOTS, check_accessible, launch
 
+_STOP_AT = """([take, seconds]) => {
+  const button = document.querySelector(`[aria-label="Record text ${take}"].bf-on`);
+  if (!button || window.recorded < seconds) return false;
+  button.click();
+  return true;
+}"""
 HOSTILE = '<img src=x onerror="window.hacked=1">'
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def server(folder: Path) -> Iterator[HostServer]:
 @pytest.fixture(scope="module")
 def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
     one = Visitor(browser, server, permissions=["microphone"], locale="fr-FR")
-    one.context.set_default_timeout(15_000)
+    one.context.add_init_script(COUNT_RECORDED)
     one.sign_in()
     yield one
     one.context.close()
@@ -97,10 +103,9 @@ def agree(page: Page, name: str = "", *purposes: int) -> None:
 
 def record(page: Page, take: str, seconds: float = 6.5) -> None:
     page.get_by_label(f"Record text {take}").click()
-    page.wait_for_timeout(seconds * 1000)
-    page.get_by_role("button", name=f"Record text {take}").click()
+    page.wait_for_function(_STOP_AT, arg=[take, seconds])
     card = page.locator(".bf-take").nth(int(take) - 1)
-    expect(card).to_contain_text("Good:", timeout=20_000)
+    expect(card).to_contain_text("Good:")
 
 
 def test_enrol_hear_save_and_delete(page: Page, server: HostServer, folder: Path) -> None:
@@ -121,9 +126,8 @@ def test_enrol_hear_save_and_delete(page: Page, server: HostServer, folder: Path
     save = dialog.get_by_role("button", name="Save")
     expect(save).to_be_disabled()
     page.get_by_label("Record text 1").click()
-    page.wait_for_timeout(700)
-    page.get_by_role("button", name="Record text 1").click()
-    expect(page.locator(".bf-take").first).to_contain_text("Too short", timeout=20_000)
+    page.wait_for_function(_STOP_AT, arg=["1", 0.7])
+    expect(page.locator(".bf-take").first).to_contain_text("Too short")
     for take in ("1", "2", "3"):
         record(page, take)
     expect(save).to_be_enabled()
@@ -164,14 +168,14 @@ def test_a_file_in_place_of_the_prompts(page: Page, server: HostServer, host: Vi
     field = page.get_by_label("Or choose a recording")
     card = page.locator(".bf-take").nth(3)
     field.set_input_files({"name": "a.txt", "mimeType": "audio/wav", "buffer": b"no sound" * 90})
-    expect(card).to_contain_text("This is no sound file", timeout=20_000)
+    expect(card).to_contain_text("This is no sound file")
     host.problems = [p for p in host.problems if "415" not in p]
     short = wav(voice(5.0), 16_000)
     field.set_input_files({"name": "b.wav", "mimeType": "audio/wav", "buffer": short})
-    expect(card).to_contain_text("Choose a longer recording", timeout=20_000)
+    expect(card).to_contain_text("Choose a longer recording")
     good = wav(voice(25.0, seed=3), 16_000)
     field.set_input_files({"name": "c.wav", "mimeType": "audio/wav", "buffer": good})
-    expect(card).to_contain_text("Good:", timeout=20_000)
+    expect(card).to_contain_text("Good:")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="Ben")).to_be_visible()
     person = next(iter(server.hub.people.known.values()))
@@ -210,7 +214,7 @@ def test_rename_withdraw_and_record_again(page: Page, server: HostServer) -> Non
     page.get_by_label("Or choose a recording").set_input_files(
         {"name": "c.wav", "mimeType": "audio/wav", "buffer": wav(voice(25.0, seed=3), 16_000)}
     )
-    expect(page.locator(".bf-take").nth(3)).to_contain_text("Good:", timeout=20_000)
+    expect(page.locator(".bf-take").nth(3)).to_contain_text("Good:")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator(".bf-clips")).to_contain_text("uploaded")
@@ -279,6 +283,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     """Pictures for people to look at; and nothing is wider than a phone's screen."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     visitor = Visitor(browser, server, color_scheme=scheme, permissions=["microphone"])
+    visitor.context.add_init_script(COUNT_RECORDED)
     page = visitor.sign_in()
     page.get_by_role("tab", name="People").click()
     shoot(page, f"people_nobody_{scheme}")
@@ -289,17 +294,17 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     check_accessible(page)
     shoot(page, f"people_person_{scheme}")
     page.get_by_role("button", name="Enrol somebody").click()
-    page.wait_for_timeout(200)
+    settled(page)
     check_accessible(page)
     shoot(page, f"people_consent_{scheme}")
     agree(page, "Dan")
     page.get_by_label("Or choose a recording").set_input_files(
         {"name": "b.wav", "mimeType": "audio/wav", "buffer": wav(voice(5.0), 16_000)}
     )
-    expect(page.locator(".bf-bad-take")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".bf-bad-take")).to_have_count(1)
     record(page, "1")
     page.get_by_label("Record text 2").click()
-    page.wait_for_timeout(600)
+    page.wait_for_function("() => window.recorded > 0.5")
     check_accessible(page)
     shoot(page, f"people_record_{scheme}")
     page.set_viewport_size(PHONE)

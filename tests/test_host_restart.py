@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from babblefish.ui.admin import COOKIE
+from tests.e2e.real_server import free_port
+from tests.patience import wait_until
 from tests.stored import python
 from tests.test_storage_faults import LOCKER
 
@@ -67,9 +66,7 @@ class Serving:
 
 @pytest.fixture
 def serve(tmp_path: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     started: list[Serving] = []
 
     def start() -> tuple[Serving, httpx.Client]:
@@ -83,15 +80,7 @@ def serve(tmp_path: Path):
             one.kill()
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen within 30 seconds"
-        time.sleep(0.05)
-
-
 @pytest.mark.e2e
-@pytest.mark.timeout(150)
 def test_promise_19_a_killed_server_forgets_neither_password_nor_tries_nor_sessions(
     serve, tmp_path: Path
 ) -> None:

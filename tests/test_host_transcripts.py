@@ -11,9 +11,10 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from babblefish.storage.records import Retention, SpokenLine, TranslatedLine
 from tests.host_browser import Visitor, close_rooms, shoot, until
 from tests.host_server import HostServer, host_server
+from tests.patience import PATIENCE
 from tests.web_browser import SHOTS, check_accessible, launch
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 EVIL = '<img src=x onerror="window.hacked=1"></p><script>window.hacked=1</script>'
 
@@ -145,8 +146,8 @@ def test_deleted_now_and_after_the_room_was_closed(host: Visitor, server: HostSe
 
 def test_nobody_but_the_host_reads_them(host: Visitor, server: HostServer, room) -> None:
     cookies = {c["name"]: c["value"] for c in host.context.cookies()}
-    with httpx.Client(base_url=server.base) as stranger:
-        with httpx.Client(base_url=server.base, cookies=cookies) as admin:
+    with httpx.Client(base_url=server.base, timeout=PATIENCE) as stranger:
+        with httpx.Client(base_url=server.base, cookies=cookies, timeout=PATIENCE) as admin:
             for path in ("", "/file"):
                 url = f"/admin/transcripts/{room.code}{path}"
                 assert stranger.get(url).status_code == 401

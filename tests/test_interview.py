@@ -21,7 +21,7 @@ from rooms.hub import Hub
 from rooms.playout import FRAME
 from tests.phones import Phone, join
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 _SPEECH_RMS = 0.1
 LATER = 15
 """frames of 20 ms from the server to the loudspeaker, over the air and back"""

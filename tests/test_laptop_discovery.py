@@ -27,7 +27,7 @@ async def test_a_server_that_looks_is_found_with_its_fingerprint(tmp_path):
         assert await find_servers(0.3, ["127.0.0.1"]) == []
         there.pairing.lookout.start()
         found: list[Found] = []
-        for _ in range(10):
+        for _ in range(60):
             found = await find_servers(1.0, ["127.0.0.1"])
             if found:
                 break

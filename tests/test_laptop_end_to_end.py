@@ -19,12 +19,12 @@ from babblefish.engine.cloning import ClonedClause, CloneReference, CloneRequest
 from rooms.hub import Hub
 from tests import tiny_f5
 from tests.laptop_server import Server, server
-from tests.scripted_laptop import until
+from tests.patience import PATIENCE, until
 from tests.sound_files import voice
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.e2e, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[1]
-STARTS_S = 90.0
+STARTS_S = 240.0
 """torch is slow to import on a busy machine"""
 
 
@@ -57,7 +57,7 @@ async def laptop(
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 await process.wait()
         except TimeoutError:
             process.kill()

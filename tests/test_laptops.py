@@ -20,7 +20,8 @@ from babblefish.storage.storage import Storage
 from rooms import laptops as laptops_module
 from rooms.laptops import MOST_LAPTOPS, Laptops
 from tests import fakes_hub
-from tests.scripted_laptop import ScriptedLaptop, until
+from tests.patience import until
+from tests.scripted_laptop import ScriptedLaptop
 from tests.stored import QUICK, clip, contains, form, opened, python
 
 pytestmark = pytest.mark.asyncio

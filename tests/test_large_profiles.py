@@ -28,7 +28,6 @@ LARGE = ("whisper-nllb", "seamless")
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", LARGE)
 async def test_a_file_and_what_goes_wrong(
     name, big_weights_dir, weights_dir, tmp_path, monkeypatch

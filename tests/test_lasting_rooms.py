@@ -14,8 +14,9 @@ from babblefish.storage.records import Retention
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
 from tests.meetings import converse, refused, who
+from tests.patience import until
 from tests.phones import Phone, tone
-from tests.stored import QUICK, contains, until
+from tests.stored import QUICK, contains
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,8 +13,9 @@ from babblefish.storage.records import Retention
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
 from tests.meetings import converse, heard, refused, who
+from tests.patience import until
 from tests.phones import Phone, fake_engine, tone
-from tests.stored import contains, said, until
+from tests.stored import contains, said
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DAY = 86400.0

@@ -20,6 +20,7 @@ from babblefish.storage.storage import Storage
 from rooms.hub import Hub
 from rooms.playout import Playout
 from tests import stored
+from tests.patience import until
 from tests.phones import Phone, fake_engine, tone
 from tests.scripted_cloning import HERTZ, ScriptedCloning
 from tests.stored import form
@@ -90,7 +91,9 @@ async def meeting(hub: Hub, speaker: str | None, hears=("en",), speed=4, **setti
     async with Phone(pierre, speed=2) as mouth:
         for phone in phones:
             await phone.__aenter__()
-        yield SimpleNamespace(room=room, mouth=mouth, phones=phones, listener=phones[0])
+        yield SimpleNamespace(
+            hub=hub, speaker=speaker, room=room, mouth=mouth, phones=phones, listener=phones[0]
+        )  # fmt: skip
         for phone in phones:
             await phone.__aexit__()
     await hub.close_room(room.code)
@@ -105,7 +108,7 @@ async def utter(there, count: int, hertz: int = PIERRE_HERTZ) -> SimpleNamespace
     before = [len(phone._heard) for phone in there.phones]
     there.mouth.say(tone(hertz, 1.0))
     for phone in there.phones:
-        await phone.until(lambda p=phone: len(done(p)) >= count, 40)
+        await phone.until(lambda p=phone: len(done(p)) >= count)
     sounds = [
         np.concatenate(phone._heard[start:])
         for phone, start in zip(there.phones, before, strict=True)
@@ -140,9 +143,10 @@ def whole(heard: float, there) -> bool:
     return -0.2 < heard - 0.05 * len(there.listener.finals[-1].text) < 0.1
 
 
-async def ready(cloning: ScriptedCloning, count: int = 1) -> None:
-    await stored.until(lambda: len(cloning.answered) >= count)
-    await asyncio.sleep(0.05)
+async def ready(there, cloning: ScriptedCloning, count: int = 1) -> None:
+    """The own voice has come through so often, and is waited for from now on."""
+    await until(lambda: len(cloning.answered) >= count)
+    await until(lambda: there.hub.own_voices.trust.proven(there.speaker))
 
 
 # --- first neutral, then the own voice -------------------------------------------------------
@@ -155,7 +159,7 @@ async def test_first_the_neutral_voice_then_ones_own_and_each_sentence_once(engi
         async with meeting(hub, speaker) as there:
             first = await utter(there, 1)
             assert whole(first.neutral[0], there) and first.own[0] < 0.1
-            await ready(cloning)
+            await ready(there, cloning)
             second = await utter(there, 2)
             assert whole(second.own[0], there) and second.neutral[0] < 0.1
             voicings = [v for v in there.listener.of(Voicing) if v.state == "playing"]
@@ -183,7 +187,7 @@ LONG = 5600
 async def proven(hub: Hub, there, cloning: ScriptedCloning) -> None:
     """Pierre's own voice has come through once."""
     await utter(there, 1)
-    await ready(cloning)
+    await ready(there, cloning)
     assert len(cloning.requests) == 1
 
 
@@ -208,7 +212,7 @@ async def test_promise_1_a_laptop_killed_in_the_middle_of_a_sentence(slow_engine
             # back again: tried out unheard, then heard
             cloning.dies_before = None
             assert whole((await utter(there, 3)).neutral[0], there)
-            await ready(cloning, 2)
+            await ready(there, cloning, 2)
             assert whole((await utter(there, 4)).own[0], there)
 
 
@@ -225,7 +229,7 @@ async def test_promise_2_a_laptop_that_stalls_or_never_answers(slow_engine, tmp_
             assert len(cloning.cancelled) == 1, "and nobody waits for the rest any more"
             cloning.hangs_before = None
             await utter(there, 3)
-            await ready(cloning, 2)
+            await ready(there, cloning, 2)
             cloning.hangs_before = 0
             silent = await utter(there, 4)
             assert whole(silent.neutral[0], there) and silent.own[0] < 0.1
@@ -291,7 +295,7 @@ async def test_consent_withdrawn_in_the_middle_of_a_sentence_ends_the_own_voice(
             cloning.between = 0.7
 
             async def withdraw() -> None:
-                await there.listener.until(lambda: there.listener.of(Voicing)[-1].own_voice, 30)
+                await there.listener.until(lambda: there.listener.of(Voicing)[-1].own_voice)
                 await hub.profiles.withdraw(speaker, "cloning", "self")
 
             leaving = asyncio.create_task(withdraw())
@@ -309,7 +313,7 @@ async def test_two_languages_at_once_one_request_each_however_many_listen(engine
     async with server(engine, tmp_path, cloning) as hub:
         async with meeting(hub, await enrol(hub), ("en", "en", "es")) as there:
             await utter(there, 1)
-            await ready(cloning)
+            await ready(there, cloning)
             asked = len(cloning.requests)
             both = await utter(there, 2)
             assert all(whole(heard, there) for heard in both.own) and max(both.neutral) < 0.1
@@ -369,7 +373,7 @@ async def test_an_own_voice_that_comes_too_late_changes_nothing(engine, tmp_path
         async with meeting(hub, await enrol(hub), voices="replace") as there:
             heard = await utter(there, 1)
             assert whole(heard.neutral[0], there) and heard.own[0] < 0.1
-            await stored.until(lambda: there.room.conversation.traces)
+            await until(lambda: there.room.conversation.traces)
             assert len(cloning.cancelled) == 1, "nobody waits for it"
 
 

@@ -65,7 +65,7 @@ async def test_who_stops_presenting_in_the_middle_of_a_sentence_is_not_lost(hub)
         eva.say(tone(400, 8.0))
         await dan.until(lambda: any(e.type == "caption" for e in dan.events))
         room.present(eva.member.id, False)
-        await dan.until(lambda: dan.finals, 10.0)
+        await dan.until(lambda: dan.finals)
         assert len(dan.finals) == 1
 
 

@@ -210,7 +210,7 @@ async def test_promise_7_a_stalled_listener_holds_up_nobody(hub):
     async with Phone(join(room, "Pierre", "fr")) as pierre, Phone(join(room, "Dan", "en")) as dan:
         async with stalled:
             pierre.say(*[tone(400, 0.6)] * 4)
-            await dan.until(lambda: sum(v.state == "played" for v in dan.of(Voicing)) == 4, 30)
+            await dan.until(lambda: sum(v.state == "played" for v in dan.of(Voicing)) == 4)
         assert stalled.member.playout.backlog < 60
         assert len(dan.finals) == len(stalled.finals) == 4
 

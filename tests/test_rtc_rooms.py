@@ -12,6 +12,7 @@ from babblefish.engine.engine import Engine
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
+from tests.patience import PATIENCE
 from tests.phones import fake_profile, seconds_at, tone
 from tests.rtc_peer import Peer
 from tests.served import Served, running
@@ -27,7 +28,7 @@ async def test_speech_reaches_the_others_and_a_new_connection_gets_what_it_misse
     engine = Engine(fake_profile())
     hub = Hub(Settings(), engine)
     app = create_app(Settings(http=True), hub, engine)
-    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
         await app.state.ready.wait()
         assert app.state.failure is None
         server = Served(app, hub, http)
@@ -45,10 +46,12 @@ async def test_speech_reaches_the_others_and_a_new_connection_gets_what_it_misse
         assert caption["original_language"] == "fr"
         assert (await final(speaker, "400"))["text"].startswith("said 400")
         await listener.event("voicing")
-        await asyncio.sleep(1.0)
-        heard = listener.sound()
-        assert max(seconds_at(heard, 1000 + 100 * voice) for voice in range(4)) > 0.3
-        assert seconds_at(heard, 400, level=0.02) > 0.8
+
+        def heard(hertz: float, level: float = 0.05) -> float:
+            return seconds_at(listener.sound(), hertz, level)
+
+        await server.until(lambda: max(heard(1000 + 100 * n) for n in range(4)) > 0.3)
+        assert heard(400, level=0.02) > 0.8
 
         await listener.close()
         await server.until(lambda: not dan.connected)
@@ -66,7 +69,7 @@ async def test_speech_reaches_the_others_and_a_new_connection_gets_what_it_misse
         await server.until(lambda: not server.calls)
 
 
-async def final(peer: Peer, words: str, seconds: float = 15.0) -> dict:
+async def final(peer: Peer, words: str, seconds: float = PATIENCE) -> dict:
     """The final caption with these words; TimeoutError shows the events so far."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

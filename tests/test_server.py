@@ -11,7 +11,9 @@ from pathlib import Path
 from babblefish.network import bind
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
+from tests.e2e.real_server import free_port
 from tests.fakes_rooms import FakeEngine, FakeHub
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
@@ -48,11 +50,6 @@ def start(kind: str, folder: Path, port: int) -> subprocess.Popen:
     )
 
 
-def free_port() -> int:
-    with bind("127.0.0.1", 0) as listener:
-        return listener.getsockname()[1]
-
-
 def test_the_terminal_shows_where_to_go(tmp_path):
     port = free_port()
     process = start("https", tmp_path, port)
@@ -62,7 +59,7 @@ def test_the_terminal_shows_where_to_go(tmp_path):
         if "Ctrl-C" in line:
             break
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=20)
+    rest, _ = process.communicate(timeout=PATIENCE)
     text = "\n".join(lines)
     assert lines[0] == "Loading models…"
     assert re.search(r"Ready in \d+ s\.", text)
@@ -77,7 +74,7 @@ def test_the_terminal_shows_where_to_go(tmp_path):
 
 def test_an_engine_that_cannot_start_ends_the_server_with_its_message(tmp_path):
     process = start("broken", tmp_path, free_port())
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "make run fetches them" in text
     assert "Traceback" not in text
@@ -87,7 +84,7 @@ def test_a_taken_port_ends_the_server_before_anything_is_loaded(tmp_path):
     with bind("127.0.0.1", 0) as listener:
         listener.listen()
         process = start("https", tmp_path, listener.getsockname()[1])
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "--port" in text
     assert "Loading" not in text

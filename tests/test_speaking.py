@@ -102,7 +102,7 @@ async def test_the_own_voice_speaks_while_it_keeps_up():
 
 
 async def test_who_would_be_late_is_spoken_for_plainly_and_the_own_voice_returns(monkeypatch):
-    monkeypatch.setattr(speaking, "PLAIN_AFTER_S", 1.0)
+    monkeypatch.setattr(speaking, "PLAIN_AFTER_S", 20.0)
     async with fake_engine(plain_voice=True) as engine:
         own = engine.synthesiser("en")
         with engine.backlog(own).promise(60.0):
@@ -119,8 +119,8 @@ async def test_who_would_be_late_is_spoken_for_plainly_and_the_own_voice_returns
 async def test_an_own_voice_that_hangs_on_its_first_clause_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(speaking, "PLAIN_AFTER_S", 0.3)
     monkeypatch.setattr(speaking, "_OWN_VOICE_TRIES_S", 0.3)
-    async with fake_engine(plain_voice=True, voice_delay=5.0) as engine:
-        async with asyncio.timeout(4.0):
+    async with fake_engine(plain_voice=True, voice_delay=30.0) as engine:
+        async with asyncio.timeout(25.0):
             clauses = await said(engine, utterance())
     assert clauses[-1].last and {c.plain for c in clauses} == {True}
 

@@ -21,7 +21,6 @@ _GROWTH = 24e6
 
 
 @pytest.mark.asyncio
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", STAGES)
 async def test_a_stage_serves_many_calls_and_keeps_nothing(name, big_weights_dir, weights_dir):
     listed = STAGES[name]

@@ -14,6 +14,7 @@ from babblefish.errors import StorageError
 from babblefish.storage import transcripts
 from babblefish.storage.database import Database
 from babblefish.storage.tables import utterances
+from tests.patience import until
 from tests.stored import (
     NOW,
     clip,
@@ -25,7 +26,6 @@ from tests.stored import (
     python,
     room,
     said,
-    until,
     voiceprint,
 )
 

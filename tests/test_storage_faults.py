@@ -14,17 +14,8 @@ import pytest
 
 from babblefish.errors import StorageError
 from babblefish.storage.database import Database
-from tests.stored import (
-    clip,
-    contains,
-    form,
-    kept_for,
-    opened,
-    python,
-    room,
-    said,
-    until,
-)
+from tests.patience import until
+from tests.stored import clip, contains, form, kept_for, opened, python, room, said
 
 WRITER = textwrap.dedent("""
     import asyncio, sys

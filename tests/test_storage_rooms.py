@@ -13,6 +13,7 @@ from babblefish.errors import StorageError
 from babblefish.storage.outbox import Outbox
 from babblefish.storage.records import Retention, TokenHash
 from babblefish.storage.worker import Worker
+from tests.patience import PATIENCE
 from tests.stored import NOW, in_french, kept_for, opened, room, said
 
 DAY = 86400.0
@@ -157,8 +158,8 @@ async def test_calls_beyond_the_bound_are_refused_and_the_loop_goes_on(tmp_path)
     worker = Worker("test", 2, lambda: None, lambda: None, lambda: None)
     worker.start()
     entered = threading.Event()
-    first = worker.submit(lambda: (entered.set(), go.wait(30)))
-    entered.wait(30)
+    first = worker.submit(lambda: (entered.set(), go.wait(PATIENCE)))
+    entered.wait(PATIENCE)
     waiting = [worker.submit(lambda: "done") for _ in range(2)]
     with pytest.raises(StorageError) as caught:
         worker.submit(lambda: None)

@@ -13,23 +13,16 @@ import pytest
 from babblefish.errors import StorageError
 from babblefish.storage.database import Database
 from babblefish.storage.storage import Storage
-from tests.stored import (
-    QUICK,
-    form,
-    opened,
-    python,
-    room,
-    said,
-    until,
-    voiceprint,
-)
+from tests.patience import until
+from tests.stored import QUICK, form, opened, python, room, said, voiceprint
 
 FULL = textwrap.dedent("""
     import asyncio, resource, sys
     from pathlib import Path
     from babblefish.errors import StorageError
     from babblefish.storage.storage import Storage
-    from tests.stored import QUICK, clip, form, room, said, until
+    from tests.patience import until
+    from tests.stored import QUICK, clip, form, room, said
 
     async def main():
         storage = Storage(Path(sys.argv[1]), max_lines=100, **QUICK)

@@ -19,6 +19,7 @@ from babblefish.accelerator_protocol import (
     decode_audio,
 )
 from babblefish.errors import SynthesisError
+from tests.patience import PATIENCE, until
 from tests.synthesisers import (
     VOICE,
     asking,
@@ -28,7 +29,6 @@ from tests.synthesisers import (
     other_voice,
     refused,
     running,
-    until,
     weights,
 )
 from tests.test_reference_voices import speech, voice
@@ -103,7 +103,7 @@ async def test_when_memory_runs_out_the_batch_is_halved_and_goes_on(weights, mon
         whole = F5Network.sample
 
         def sample(self, rows, *more):
-            hold.wait(20)
+            hold.wait(PATIENCE)
             if len(rows) > most:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return whole(self, rows, *more)

@@ -22,12 +22,13 @@ from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests import big_weights
+from tests.patience import PATIENCE
 from tests.read_aloud import sentence
 from tests.rtc_peer import Peer
 from tests.served import Served, running
 from tests.tiny_seamless import SAYS
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio
 
 PEOPLE = {"Pierre": "fr", "Dan": "en", "Marek": "pl"}
 SAID = {"fr": SAYS["fra"], "en": SAYS["eng"], "pl": SAYS["pol"]}
@@ -39,7 +40,7 @@ async def test_three_people_in_three_languages(big_weights_dir, weights_dir, whi
     asked, voiced = watch(engine, monkeypatch)
     hub = Hub(Settings(), engine)
     app = create_app(Settings(http=True), hub, engine)
-    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=30) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
         async with asyncio.timeout(120):
             await app.state.ready.wait()
         assert app.state.failure is None

@@ -19,6 +19,7 @@ from babblefish.ui import tls
 from babblefish.ui.server import base_urls, create_app
 from babblefish.ui.tls import Certificates
 from tests.fakes_rooms import FakeEngine, FakeHub
+from tests.patience import PATIENCE
 from tests.served import running
 
 NAMES = ["localhost", "den", "den.local"]
@@ -164,12 +165,14 @@ async def test_https_with_the_authority_installed(certificates):
     }  # fmt: skip
     trust = ssl.create_default_context(cadata=certificates.authority_der())
     async with running(app, **options) as base:
-        async with httpx.AsyncClient(base_url=base, verify=trust) as http:
+        async with httpx.AsyncClient(base_url=base, verify=trust, timeout=PATIENCE) as http:
             assert (await http.get("/health")).status_code == 200
             answer = await http.get("/trust/ca.crt")
             assert answer.content == certificates.authority_der()
             assert answer.headers["content-type"] == "application/x-x509-ca-cert"
-        async with httpx.AsyncClient(base_url=base) as http:
+            pem = (await http.get("/trust/ca.pem")).text
+            assert ssl.PEM_cert_to_DER_cert(pem) == certificates.authority_der()
+        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
             with pytest.raises(httpx.ConnectError):
                 await http.get("/health")
 

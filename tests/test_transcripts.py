@@ -21,6 +21,7 @@ from babblefish.ui.transcript_files import SHEETS, Heading
 from babblefish.ui.transcripts import MOST_LINES, PAGE
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
+from tests.patience import PATIENCE
 from tests.served import running
 from tests.stored import QUICK
 
@@ -65,7 +66,7 @@ def kept(tmp_path):
         settings = Settings(data_dir=tmp_path, http=True)
         hub = Hub(settings, engine, Storage(tmp_path, **QUICK))
         app = create_app(settings, hub, engine)
-        async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+        async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
             await app.state.ready.wait()
             yield Kept(http, hub)
 

@@ -22,12 +22,12 @@ from bench.laptop_process import LaptopProcess
 from bench.marks import tone_of
 from rooms.playout import RATE, Playout
 from tests import test_own_voices as scripted
+from tests.patience import PATIENCE, until
 from tests.phones import Phone, fake_profile, tone
-from tests.stored import until
 from tests.test_own_voices import enrol, server
 from tests.test_rooms import join
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMES = "Archibald, the elder\nBartholomew, the younger"
 SAID_HERTZ = 5600
 """is heard as these names"""
@@ -86,7 +86,7 @@ async def utter(there) -> str:
     Each was heard once, whole, and in its turn."""
     begun, count = len(there.dan._heard), len(scripted.done(there.dan))
     there.mouth.say(tone(SAID_HERTZ, 1.0))
-    await there.dan.until(lambda: len(scripted.done(there.dan)) > count, 30)
+    await there.dan.until(lambda: len(scripted.done(there.dan)) > count)
     assert scripted.done(there.dan)[-1].state == "played"
     text = there.dan.finals[-1].text
     return check(np.concatenate(there.dan._heard[begun:]), [c.text for c in split(text, "en")])
@@ -139,7 +139,7 @@ async def test_promises_1_and_3_killed_in_the_middle_and_back_again(engine, tmp_
         # promise 26: and when its owner does not want it any more, the laptop forgets it
         assert (await process.seen())["voices"]
         await there.hub.profiles.withdraw(there.speaker, "cloning", "self")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await process.seen())["voices"]:
                 await asyncio.sleep(0.05)
         assert set(await utter(there)) == {"n"}

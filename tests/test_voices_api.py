@@ -18,6 +18,7 @@ from babblefish.storage.storage import Storage
 from babblefish.ui import recordings
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
+from tests.patience import PATIENCE
 from tests.phones import fake_profile
 from tests.served import JOIN, Served, running
 from tests.sound_files import encoded, long_silence, tone, voice, wav
@@ -62,7 +63,7 @@ async def meeting(folder: Path, storage: bool = True):
     engine = Engine(fake_profile())
     hub = Hub(Settings(data_dir=folder), engine, Storage(folder, **QUICK) if storage else None)
     app = create_app(Settings(http=True), hub, engine)
-    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http:
         await app.state.ready.wait()
         assert app.state.failure is None
         server = Served(app, hub, http)
@@ -281,7 +282,7 @@ async def test_a_known_persons_voice_is_the_same_in_the_next_meeting(tmp_path):
         found = (await marie.ask("GET", "/voices?language=en")).json()["current"]
         assert found != "en-0"
         stored = server.hub.people
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not stored.get(marie.member.speaker).speaker.voices:
                 await asyncio.sleep(0.01)
         assert stored.get(marie.member.speaker).speaker.voices == {"en": found}

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
 from babblefish.protocol import (
     Lag,
@@ -35,6 +34,24 @@ window.RTCPeerConnection = function (...given) { return (window.connection = new
 """
 _OUTBOUND = """async () => [...(await window.connection.getStats()).values()]
     .find((report) => report.type === "outbound-rtp" && report.kind === "audio")"""
+_KEEP_FAILURES = """{
+  const Real = RTCPeerConnection;
+  window.failures = 0;
+  window.RTCPeerConnection = class extends Real {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("connectionstatechange", () => {
+        if (this.connectionState === "failed") window.failures += 1;
+      });
+    }
+  };
+}"""
+_PRESS_RETRY = """(() => {
+  const button = document.getElementById("banner-button");
+  if (button.checkVisibility()) button.click();
+  else return document.getElementById("room").dataset.link !== "waiting";
+  return true;
+})()"""
 
 
 # --- talking ---
@@ -44,27 +61,33 @@ def test_mute_and_hold_to_talk(phone: OpenPhone) -> None:
     dan = phone().join()
 
     def microphone() -> list[bool]:
-        dan.page.wait_for_timeout(450)
         return [event.on for event in dan.member.events if isinstance(event, Microphone)]
 
-    assert microphone() == [True]
+    def heard(*expected: bool) -> None:
+        dan.eventually(lambda: len(microphone()) >= len(expected))
+        assert microphone() == list(expected)
+
+    talk = dan.page.locator("#talk")
+    heard(True)
     dan.page.click("#mute")
-    assert dan.page.get_attribute("#mute", "aria-pressed") == "true"
-    assert microphone() == [True, False]
+    expect(dan.page.locator("#mute")).to_have_attribute("aria-pressed", "true")
+    heard(True, False)
     dan.page.focus("#captions")
     dan.page.keyboard.down("Space")
-    assert "Talking" in dan.page.inner_text("#talk")
+    expect(talk).to_contain_text("Talking")
+    heard(True, False, True)
     dan.page.keyboard.up("Space")
-    assert microphone() == [True, False, True, False]
+    heard(True, False, True, False)
     dan.page.hover("#talk")
     dan.page.mouse.down()
-    assert microphone()[-1] is True
+    heard(True, False, True, False, True)
     dan.page.mouse.up()
-    assert microphone()[-1] is False
+    heard(True, False, True, False, True, False)
     # A control that has the focus keeps its space bar.
     dan.page.focus("#open-settings")
     dan.page.keyboard.press("Space")
-    assert dan.page.is_visible("#settings")
+    expect(dan.page.locator("#settings")).to_be_visible()
+    dan.page.wait_for_timeout(450)
     assert len(microphone()) == 6
 
 
@@ -80,11 +103,11 @@ def test_levels_languages_and_lag(phone: OpenPhone) -> None:
     dan.page.fill("#volume", "30")
     dan.page.fill("#text-size", "4")
     dan.page.select_option("#room-hears", "fr")
-    dan.page.wait_for_timeout(400)
-    assert dan.page.evaluate("document.getElementById('sound').volume") == pytest.approx(0.3)
-    assert [e.level for e in dan.member.events if isinstance(e, OriginalLevel)][-1] == 0.45
-    assert dan.member.hears == "fr"
-    assert dan.page.evaluate("document.documentElement.classList.contains('size-4')")
+    dan.until("Math.abs(document.getElementById('sound').volume - 0.3) < 1e-6")
+    levels = lambda: [e.level for e in dan.member.events if isinstance(e, OriginalLevel)]  # noqa: E731
+    dan.eventually(lambda: levels()[-1:] == [0.45])
+    dan.eventually(lambda: dan.member.hears == "fr")
+    dan.until("document.documentElement.classList.contains('size-4')")
     dan.send(Speaking(dan.member.id, True))
     dan.page.wait_for_selector(".person.speaking")
 
@@ -98,7 +121,7 @@ def test_the_screen_stays_on_and_the_speaker_in_sight(phone: OpenPhone, web: Web
         "navigator.wakeLock.request = (kind) => { window.awake = kind; return ask(kind); };"
     )
     dan.join()
-    assert dan.page.evaluate("window.awake") == "screen"
+    dan.until("window.awake === 'screen'")
     dan.until("document.querySelectorAll('.person').length === 13")
     dan.send(Speaking("x11", True))
     dan.until(
@@ -124,41 +147,43 @@ def test_a_dead_connection_resumes_as_the_same_person(phone: OpenPhone, web: Web
     dan.page.wait_for_selector("#banner-button:not([hidden])")
     dan.until("document.getElementById('banner-text').textContent.includes('Trying again in')")
     dan.page.unroute("**/offer")
-    dan.page.click("#banner-button")
+    # The page may try again by itself at any moment, and then has no button to press.
+    dan.until(_PRESS_RETRY)
     dan.connected()
     dan.until_texts(".caption .text", ["Before.", "Missed."])
     assert list(dan.room.members.values()) == [member]
-    assert member.links == 2
-    assert [e.after for e in member.events if isinstance(e, Resume)] == [0, 1]
-    assert dan.page.is_hidden("#banner")
+    first, *others = [e.after for e in member.events if isinstance(e, Resume)]
+    assert first == 0 and set(others) == {1} and member.links == 1 + len(others)
+    expect(dan.page.locator("#banner")).to_be_hidden()
     assert dan.loudness() > 0.05
 
 
 def test_an_attempt_that_stalls_is_soon_followed_by_another(phone: OpenPhone) -> None:
+    """The page does not wait until the browser calls the connection failed: that takes long."""
     dan = phone()
-    answers: list[float] = []
+    dan.page.add_init_script(_KEEP_FAILURES)
+    answers: list[str] = []
 
     def spoil_the_first(route: Route) -> None:
         answer = route.fetch()
         sdp = answer.json()["sdp"]
-        answers.append(time.monotonic())
+        answers.append(sdp)
         if len(answers) == 1:  # packets that never arrive look just like this
             sdp = re.sub(r"(?<=a=ice-pwd:)\w{3}", "no+", sdp)
         route.fulfill(response=answer, json={**answer.json(), "sdp": sdp})
 
     dan.page.route("**/offer", spoil_the_first)
     dan.join()
-    first, second = answers
-    assert second - first < 9
+    assert len(answers) >= 2 and dan.page.evaluate("window.failures") == 0
 
 
 def test_a_silent_connection_is_noticed(phone: OpenPhone) -> None:
     dan = phone().join()
     dan.room.deaf = True
-    dan.page.wait_for_selector('#room:not([data-link="connected"])', timeout=12000)
+    dan.page.wait_for_selector('#room:not([data-link="connected"])')
     dan.room.deaf = False
     dan.connected()
-    assert dan.member.links == 2
+    assert dan.member.links >= 2
 
 
 def test_an_expired_seat_is_taken_again(phone: OpenPhone, web: WebServer) -> None:
@@ -167,9 +192,8 @@ def test_an_expired_seat_is_taken_again(phone: OpenPhone, web: WebServer) -> Non
     member = dan.member
     web.do(lambda: dan.room.members.clear())
     web.drop(member)
-    dan.until("document.querySelector('#room').dataset.link !== 'connected'")
+    dan.eventually(lambda: any(m is not member and m.link for m in dan.room.members.values()))
     dan.connected()
-    assert dan.member is not member
     assert dan.member.name == "Dan"
     dan.until_texts(".caption .text", ["Before."])
 
@@ -191,7 +215,7 @@ def test_a_second_tab_replaces_the_first(phone: OpenPhone) -> None:
     second.add_init_script(f"if (!sessionStorage.length) Object.assign(sessionStorage, {seat!r})")
     second.goto(dan.web.link(dan.room))
     dan.state("replaced")
-    assert len(dan.room.members) == 1
+    assert len(dan.room.members) == 1, "the same person"
     # Nobody has touched the second tab: the browser lets it play after a tap only.
     second.click("#tap-to-hear")
     second.wait_for_selector("#tap-to-hear", state="hidden")
@@ -205,6 +229,6 @@ def test_the_microphone_is_sent_in_the_quality_that_was_asked_for(phone: OpenPho
     dan = phone()
     dan.page.add_init_script(_KEEP_CONNECTION)
     dan.join()
-    dan.page.wait_for_timeout(1000)
-    sending = dan.page.evaluate(_OUTBOUND)
-    assert sending["targetBitrate"] == MICROPHONE_BIT_RATE
+    dan.until(
+        f"async (wanted) => (await ({_OUTBOUND})())?.targetBitrate === wanted", MICROPHONE_BIT_RATE
+    )

@@ -88,11 +88,8 @@ def test_stopping_to_wait_frees_the_place(phone: OpenPhone, web: WebServer) -> N
     dan = knock(phone(guarded(web)))
     dan.page.get_by_role("button", name="Stop waiting").click()
     dan.page.wait_for_selector("#join:not([hidden])")
-    for _ in range(50):
-        if not dan.room.admission.waiting:
-            return
-        dan.page.wait_for_timeout(50)
-    raise AssertionError("the host still sees somebody who has gone")
+    gone = "the host still sees somebody who has gone"
+    dan.eventually(lambda: not dan.room.admission.waiting, gone)
 
 
 def test_a_room_that_closes_and_a_place_that_is_lost(phone: OpenPhone, web: WebServer) -> None:
@@ -100,8 +97,8 @@ def test_a_room_that_closes_and_a_place_that_is_lost(phone: OpenPhone, web: WebS
     dan.web.do(lambda: dan.room.admission._places.clear())  # as after a restart
     dan.page.reload()
     dan.state("waiting")
-    dan.page.wait_for_timeout(200)
-    assert [p.name for p in dan.room.admission.waiting] == ["Dan"], "a new place by itself"
+    dan.eventually(lambda: dan.room.admission.waiting, "a new place by itself")
+    assert [p.name for p in dan.room.admission.waiting] == ["Dan"]
     web.do(lambda: dan.room.admission.close())
     dan.state("closed")
     expect(dan.page.locator("#state-text")).to_have_text("")
@@ -171,7 +168,7 @@ def test_a_listener_becomes_a_presenter_and_listens_again(phone: OpenPhone, web:
     dan.connected()
     expect(dan.page.locator("#talk")).to_have_text("Listening only")
     present(web, dan, True)
-    expect(dan.page.get_by_text("You are a presenter now")).to_be_visible()
+    dan.until("window.toasts.some(({ text }) => text.includes('You are a presenter now'))")
     expect(dan.page.locator("#talk")).to_have_text("Hold to talk")
     dan.shot("phone-light-lecture-presenter")
     dan.page.click("#mute")

@@ -125,7 +125,9 @@ def test_the_languages_can_be_changed_and_the_phone_be_one_person_s_again(phone,
     page.page.select_option("#room-also", "")
     expect(page.page.locator("#room-hears-label")).to_have_text("I want to hear")
     expect(page.page.locator("#room-speaks-field")).to_be_visible()
-    changed = [e for e in page.member.events if isinstance(e, Configure)]
+    events = page.member.events
+    page.eventually(lambda: len([e for e in events if isinstance(e, Configure)]) >= 2)
+    changed = [e for e in events if isinstance(e, Configure)]
     assert [(e.hears, e.speaks, e.also) for e in changed] == [
         ("en", "auto", "fr"), ("en", "auto", ""),
     ]  # fmt: skip

@@ -137,7 +137,7 @@ class TestPictures:
         dan.check_accessible()
         dan.check_targets()
         page.click("#open-settings")
-        page.wait_for_timeout(250)
+        dan.settled()
         dan.shot(f"{name}-settings")
         dan.check_accessible()
         dan.check_targets()
@@ -216,12 +216,12 @@ def test_states_that_wait_go_on_by_themselves(phone: OpenPhone, web: WebServer) 
     dan = phone().open()
     dan.state("starting")
     web.engine.ready = True
-    dan.page.wait_for_selector("#join:not([hidden])", timeout=8000)
+    dan.page.wait_for_selector("#join:not([hidden])")
     dan.page.route("**/api/**", lambda route: route.abort())
     dan.page.reload()
     dan.state("unreachable")
     dan.page.unroute_all()
-    dan.page.wait_for_selector("#join:not([hidden])", timeout=8000)
+    dan.page.wait_for_selector("#join:not([hidden])")
 
 
 @pytest.mark.parametrize(("state", "attribute"), [("full", "full"), ("locked", "locked")])

@@ -57,8 +57,7 @@ def test_with_the_keyboard_alone_from_the_settings(phone: OpenPhone) -> None:
     press_next("Read three sentences")
     voice.heading("Sentence 1 of 3")
     press_next("Record")
-    page.wait_for_selector(".voice-record-button.on")
-    page.wait_for_timeout(800)
+    voice.until_recorded(0.8)
     page.keyboard.press("Enter")
     voice.says("That sounds good.")
     assert voice.focused() == "Next"
@@ -98,7 +97,7 @@ def test_pictures(look, phone: OpenPhone) -> None:
     voice.heading("Sentence 1 of 3")
     look_at("sentence")
     voice.press("Record")
-    voice.page.wait_for_timeout(400)
+    voice.until_recorded(0.1)
     look_at("recording")
     voice.script.least_seconds = 60
     voice.press("Stop").says("Too short.")

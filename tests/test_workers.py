@@ -15,6 +15,7 @@ import pytest_asyncio
 from babblefish.engine.stages import StageSpec
 from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, WeightsError, WorkerError
+from tests.patience import PATIENCE, until
 
 ECHO = StageSpec("tests.fake_stages:Echo")
 
@@ -36,11 +37,17 @@ async def test_calls_go_to_a_niced_process_and_arrays_come_back_unchanged(pool):
     assert np.array_equal(back["audio"], samples) and back["audio"].flags.writeable
 
 
-async def test_urgent_jobs_overtake_waiting_ones(pool):
+@pytest.fixture
+def gate(tmp_path):
+    """What the first job waits for: until it is opened, the others wait in the queue."""
+    return tmp_path / "gate"
+
+
+async def test_urgent_jobs_overtake_waiting_ones(pool, gate):
     order = []
 
     async def call(name, priority):
-        await pool.call("sleep", 0.05, priority=priority)
+        await pool.call("hold", str(gate), priority=priority)
         order.append(name)
 
     names = [("first", Priority.BATCH), ("file", Priority.BATCH), ("draft", Priority.DRAFT),
@@ -49,15 +56,16 @@ async def test_urgent_jobs_overtake_waiting_ones(pool):
         for name, priority in names:
             group.create_task(call(name, priority))
             await asyncio.sleep(0)
+        gate.touch()
     assert order == ["first", "now", "draft", "file"]
 
 
-async def test_within_a_priority_what_is_needed_first_comes_first(pool):
+async def test_within_a_priority_what_is_needed_first_comes_first(pool, gate):
     order = []
     now = time.monotonic()
 
     async def call(name, deadline):
-        await pool.call("sleep", 0.02, deadline=deadline)
+        await pool.call("hold", str(gate), deadline=deadline)
         order.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -65,14 +73,16 @@ async def test_within_a_priority_what_is_needed_first_comes_first(pool):
         await asyncio.sleep(0)
         for name, deadline in (("later", now + 9), ("soon", now + 1), ("at once", None)):
             group.create_task(call(name, deadline))
+        await asyncio.sleep(0)
+        gate.touch()
     assert order == ["running", "at once", "soon", "later"]
 
 
 async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(pool):
-    def begin(priority):
-        return asyncio.create_task(pool.call("until_interrupted", 0.6, priority=priority))
+    def begin(priority, seconds=0.6):
+        return asyncio.create_task(pool.call("until_interrupted", seconds, priority=priority))
 
-    draft = begin(Priority.DRAFT)
+    draft = begin(Priority.DRAFT, 25.0)
     await asyncio.sleep(0.05)
     later = asyncio.create_task(pool.call("echo", 1, priority=Priority.BATCH))
     await asyncio.sleep(0.05)
@@ -90,31 +100,35 @@ async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(poo
 
 
 async def test_a_running_job_that_is_cancelled_is_given_up(pool):
-    running = asyncio.create_task(pool.call("until_interrupted", 5.0))
+    running = asyncio.create_task(pool.call("until_interrupted", 25.0))
     await asyncio.sleep(0.05)
     running.cancel()
-    assert await asyncio.wait_for(pool.call("echo", "now"), 2.0) == "now"
+    assert await asyncio.wait_for(pool.call("echo", "now"), PATIENCE) == "now"
     assert running.cancelled() and pool.stats.restarts == 0
 
 
-async def test_promise_8_a_full_queue_drops_the_least_valuable(pool):
-    running = asyncio.create_task(pool.call("sleep", 0.3))
+async def test_promise_8_a_full_queue_drops_the_least_valuable(pool, gate):
+    running = asyncio.create_task(pool.call("hold", str(gate)))
     await asyncio.sleep(0.05)
     drafts = [asyncio.create_task(pool.call("echo", i, priority=Priority.DRAFT)) for i in range(4)]
     await asyncio.sleep(0)
-    assert await pool.call("echo", "kept") == "kept"
+    kept = asyncio.create_task(pool.call("echo", "kept"))
     with pytest.raises(WorkerError) as error:
         await drafts[-1]
+    gate.touch()
+    assert await kept == "kept"
     assert error.value.code == "overloaded"
     assert await asyncio.gather(*drafts[:3]) == [0, 1, 2] and pool.stats.dropped == 1
     await running
 
 
-async def test_cancelling_takes_a_job_out_of_the_queue(pool):
-    running = asyncio.create_task(pool.call("sleep", 0.2))
+async def test_cancelling_takes_a_job_out_of_the_queue(pool, gate):
+    running = asyncio.create_task(pool.call("hold", str(gate)))
     waiting = asyncio.create_task(pool.call("die"))
     await asyncio.sleep(0.05)
     waiting.cancel()
+    await asyncio.sleep(0)
+    gate.touch()
     await running
     assert pool.depth == 0 and await pool.call("echo", 1) == 1 and pool.stats.restarts == 0
 
@@ -125,9 +139,8 @@ async def test_promise_9_a_process_that_dies_is_replaced_and_its_job_reported(po
     assert error.value.code == "worker_died"
     assert await pool.call("echo", "alive") == "alive"
     os.kill(pool.pids[0], signal.SIGKILL)
-    await asyncio.sleep(0.1)
+    await until(lambda: pool.stats.restarts == 2)
     assert await pool.call("echo", "again") == "again"
-    assert pool.stats.restarts == 2
 
 
 async def test_promise_9_a_process_that_hangs_is_replaced(pool):
@@ -185,28 +198,37 @@ async def test_workers_end_with_the_server():
     worker = int(await server.stdout.readline())
     server.kill()
     await server.wait()
-    for _ in range(50):
-        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie":
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("the worker outlived the server")
+    await until(lambda: has_ended(worker))  # else it outlived the server
 
 
-async def test_calls_that_wait_at_the_same_time_go_together(pool):
-    first = asyncio.create_task(pool.call("sleep", 0.1))
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def test_calls_that_wait_at_the_same_time_go_together(pool, gate):
+    first = asyncio.create_task(pool.call("hold", str(gate)))
     await asyncio.sleep(0)
     calls = [pool.call("echo", value, batch=2) for value in (1, 2, 3)]
     draft = pool.call("echo", 4, batch=2, priority=Priority.DRAFT)
-    answers = await asyncio.gather(*calls, draft, first)
+    together = asyncio.gather(*calls, draft, first)
+    await asyncio.sleep(0)
+    gate.touch()
+    answers = await together
     assert answers == [(1, 2), (2, 2), 3, 4, None], "two at once, and none of another kind"
     assert pool.stats.calls == 5
 
 
-async def test_what_fails_in_a_batch_fails_alone(pool):
-    first = asyncio.create_task(pool.call("sleep", 0.1))
+async def test_what_fails_in_a_batch_fails_alone(pool, gate):
+    first = asyncio.create_task(pool.call("hold", str(gate)))
     await asyncio.sleep(0)
     calls = [pool.call("echo", value, batch=4) for value in (1, "two", 3)]
-    one, two, three, _ = await asyncio.gather(*calls, first, return_exceptions=True)
+    together = asyncio.gather(*calls, first, return_exceptions=True)
+    await asyncio.sleep(0)
+    gate.touch()
+    one, two, three, _ = await together
     assert (one, three) == ((1, 3), (3, 3))
     assert isinstance(two, BabbleFishError) and two.code == "word"
     assert pool.stats.errors == 1

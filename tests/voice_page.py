@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from babblefish.engine.consent_texts import consent_text
 from tests.voice_script import VoiceScript
-from tests.web_browser import OpenPhone, PhonePage
+from tests.web_browser import COUNT_RECORDED, OpenPhone, PhonePage
 
 GAIN = """
 const media = navigator.mediaDevices;
@@ -28,6 +28,17 @@ media.getUserMedia = async (wish) => {
 };
 """
 """a microphone that hears a steady tone; ``window.gain`` turns it down"""
+COUNT = (
+    COUNT_RECORDED
+    + """
+window.playedHushed = 0;
+document.addEventListener("playing", ({ target }) => {
+  if (target.id === "voice-audio" && document.getElementById("sound").muted)
+    window.playedHushed += 1;
+}, true);
+"""
+)
+"""also ``window.playedHushed``: how often something was played while the room was silent"""
 
 
 class VoicePage:
@@ -65,10 +76,13 @@ class VoicePage:
 
     def record(self, seconds: float = 0.8, button: str = "Record") -> VoicePage:
         self.press(button)
-        self.page.wait_for_selector(".voice-record-button.on")
-        self.page.wait_for_timeout(seconds * 1000)
+        self.until_recorded(seconds)
         self.press("Stop")
         return self
+
+    def until_recorded(self, seconds: float) -> None:
+        self.page.wait_for_selector(".voice-record-button.on")
+        self.phone.until("(seconds) => window.recorded >= seconds", seconds)
 
     def focused(self) -> str:
         return self.page.evaluate("document.activeElement.textContent")
@@ -76,7 +90,7 @@ class VoicePage:
 
 def joined(phone: OpenPhone, **options) -> VoicePage:
     made = phone(**options)
-    made.page.add_init_script(GAIN)
+    made.page.add_init_script(GAIN + COUNT)
     return VoicePage(made.join())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from tests.patience import PATIENCE, PATIENCE_MS
 from tests.web_server import ScriptedMember, ScriptedRoom, WebServer
 
 SHOTS = Path(__file__).parent / "e2e" / "shots"
@@ -36,7 +38,7 @@ _LOUDNESS = """async () => {
   const analyser = context.createAnalyser();
   context.createMediaStreamSource(document.getElementById('sound').srcObject).connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
-  for (let tries = 0; tries < 60; tries += 1) {
+  for (let tries = 0; tries < 1200; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     analyser.getFloatTimeDomainData(samples);
     const peak = Math.max(...samples.map(Math.abs));
@@ -51,6 +53,31 @@ _KEEP_CONNECTIONS = """{
     constructor(...given) { super(...given); window.connections.push(this); }
   };
 }"""
+_KEEP_TOASTS = """{
+  window.toasts = [];
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes)
+      for (const node of addedNodes)
+        if (node.classList?.contains('toast'))
+          window.toasts.push({ text: node.textContent, markup: node.childElementCount });
+  }).observe(document, { childList: true, subtree: true });
+}"""
+COUNT_RECORDED = """{
+  const Real = window.AudioWorkletNode;
+  window.recorded = 0;
+  window.AudioWorkletNode = Real && class extends Real {
+    constructor(context, ...given) {
+      super(context, ...given);
+      window.recorded = 0;
+      this.port.addEventListener("message", ({ data }) => {
+        window.recorded += (data?.length ?? 0) / context.sampleRate;
+      });
+    }
+  };
+}"""
+"""``window.recorded``: seconds of the recording that a page makes, by its own samples"""
+_STILL = """document.getAnimations().every((one) => one.playState !== 'running'
+  || one.effect.getTiming().iterations === Infinity)"""
 _STORY = """() => JSON.stringify({
   link: document.getElementById('room').dataset.link,
   shown: document.body.innerText.replace(/\\s+/g, ' ').slice(0, 400),
@@ -105,7 +132,9 @@ class PhonePage:
 
     def __init__(self, web: WebServer, room: ScriptedRoom, context: BrowserContext) -> None:
         self.web, self.room, self.context = web, room, context
+        context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_KEEP_CONNECTIONS)
+        context.add_init_script(_KEEP_TOASTS)
         self.page: Page = context.new_page()
         self.errors: list[str] = []
         self.hosts: set[str] = set()
@@ -141,13 +170,13 @@ class PhonePage:
 
     def connected(self) -> None:
         try:
-            self.page.wait_for_selector('#room[data-link="connected"]', timeout=15000)
+            self.page.wait_for_selector('#room[data-link="connected"]')
         except PlaywrightTimeout as error:
             story = self.page.evaluate(_STORY)
             raise AssertionError(f"not connected: {story} {self.errors}") from error
 
     def state(self, name: str) -> None:
-        self.page.wait_for_selector(f'#state[data-state="{name}"]', timeout=15000)
+        self.page.wait_for_selector(f'#state[data-state="{name}"]')
 
     @property
     def member(self) -> ScriptedMember:
@@ -161,11 +190,28 @@ class PhonePage:
 
     def until_heard(self) -> None:
         """Wait until the server has heard the browser's microphone, which beeps every second."""
-        for _ in range(50):
-            if self.member.heard_peak > 100:
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError("the microphone was not heard")
+        self.eventually(lambda: self.member.heard_peak > 100, "the microphone was not heard")
+
+    def until_quiet(self) -> None:
+        """Wait until the server hears nothing more of the browser's microphone."""
+        self.member.loud_at = time.monotonic()
+        still = "the microphone is still heard"
+        self.eventually(lambda: time.monotonic() - self.member.loud_at > 1.0, still)
+
+    def eventually(self, condition: Callable[[], object], failure: str = "") -> None:
+        """Wait for something on the server, while the page goes on."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, failure or "it did not happen"
+            self.page.wait_for_timeout(30)
+
+    def told(self, text: str) -> None:
+        """Wait until a short message said this, plain text; it may have gone again since."""
+        self.until("(text) => window.toasts.some((one) => one.text === text && !one.markup)", text)
+
+    def settled(self) -> None:
+        """Wait until nothing on the page moves or fades any more."""
+        self.until(_STILL)
 
     def loudness(self, page: Page | None = None) -> float:
         """The peak of what the page plays, 0..1, once it is not silent."""
@@ -178,7 +224,7 @@ class PhonePage:
         """Wait for an expression, or a function of ``argument``, to become true."""
         if argument is None:  # a bare expression would need eval, which the page forbids
             script = f"() => ({script})"
-        self.page.wait_for_function(script, arg=argument, timeout=10000)
+        self.page.wait_for_function(script, arg=argument)
 
     def until_texts(self, selector: str, texts: list[str]) -> None:
         self.until(
@@ -220,7 +266,6 @@ def phone(web: WebServer, chromium: Browser) -> Iterator[OpenPhone]:
             permissions=["microphone"] if mic else [],
             **{"locale": "en-GB", **options},
         )
-        context.set_default_timeout(10000)
         page = PhonePage(web, room or web.room(), context)
         opened.append(page)
         return page

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from babblefish.ui.server import create_app
 from babblefish.ui.tls import Certificates
 from rooms.admission import Admission
 from rooms.keeping import Kept
+from tests.patience import PATIENCE
 from tests.voice_script import VoiceScript, add_voice_routes
 
 FRAME = 960
@@ -50,6 +52,9 @@ _TONE = (6000 * np.sin(2 * np.pi * 440 * np.arange(FRAME) / 48000)).astype(np.in
 
 class ScriptedEngine:
     """Nine languages: some with a voice, one with captions only, one that cannot be heard."""
+
+    profile_name, strain = "scripted", 0.0
+    pools: tuple = ()
 
     def __init__(self) -> None:
         self.ready = False
@@ -111,7 +116,9 @@ class ScriptedLink(AbstractContextManager):
             self.member.room.roster_changed()
 
     def hear(self, samples: np.ndarray) -> None:
-        self.member.heard_peak = max(self.member.heard_peak, int(np.abs(samples).max(initial=0)))
+        member, peak = self.member, int(np.abs(samples).max(initial=0))
+        member.heard_peak = max(member.heard_peak, peak)
+        member.loud_at = time.monotonic() if peak >= 100 else member.loud_at
 
     def next_frame(self) -> np.ndarray:
         return _TONE
@@ -154,8 +161,14 @@ class ScriptedMember:
         self.link: ScriptedLink | None = None
         self.links = 0
         self.profile = ""
-        self.heard_peak = 0
+        self.heard_peak, self.loud_at = 0, 0.0
         self.events: list[ClientEvent] = []
+        self.session = SimpleNamespace(speaking=False, waiting=(0, 0))
+        self.playout = SimpleNamespace(lag=0.0)
+
+    @property
+    def connected(self) -> bool:
+        return self.link is not None
 
     def attach(self, send: Callable[[ServerEvent], None]) -> ScriptedLink:
         return ScriptedLink(self, send)
@@ -253,6 +266,7 @@ class ScriptedHub:
     def __init__(self) -> None:
         self.rooms: dict[str, ScriptedRoom] = {}
         self.profiles = ScriptedProfiles()
+        self.storage, self.laptops = None, SimpleNamespace(states=())
 
     async def start(self) -> None:
         pass
@@ -300,13 +314,13 @@ class WebServer(AbstractContextManager):
 
     def __enter__(self) -> WebServer:
         self._thread.start()
-        if not self._started.wait(30):
+        if not self._started.wait(PATIENCE):
             raise RuntimeError("the web server did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(15)
+        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         settings = Settings(
@@ -338,7 +352,7 @@ class WebServer(AbstractContextManager):
             result = action()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(15)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(PATIENCE)
 
     def room(self, name: str = "Project meeting") -> ScriptedRoom:
         return self.do(lambda: self.hub.create(name))

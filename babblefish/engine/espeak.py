@@ -75,6 +75,7 @@ class EspeakSynthesiser:
                 for language in self._codes
             },
             quality="basic",
+            speeds=(_SLOWEST / _WORDS_PER_MINUTE, _FASTEST / _WORDS_PER_MINUTE),
         )
 
     def synthesise(self, text: str, language: str, voice: str, speed: float) -> np.ndarray:

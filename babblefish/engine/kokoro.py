@@ -68,7 +68,9 @@ class KokoroSynthesiser:
         self._windowed = _WINDOW_INPUT in self._session.inputs
         self._phonemiser = Phonemiser()
         self._style = lru_cache(maxsize=64)(self._blend)
-        self.capabilities = SynthesiserCapabilities(voices=KOKORO_VOICES, quality="good")
+        self.capabilities = SynthesiserCapabilities(
+            voices=KOKORO_VOICES, quality="good", speeds=SPEEDS
+        )
         for language, voices in KOKORO_VOICES.items():
             self._phonemiser.phonemes("a", _dialect(language, voices[0]))
         self._speak("həlˈO, ˈɛvɹiwˌʌn.", self._style(KOKORO_VOICES["en"][0]), 1.0)

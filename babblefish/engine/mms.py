@@ -75,6 +75,7 @@ class MmsSynthesiser:
             voices={code: tuple(f"{code}+{name}" for name in VARIANTS) for code in self._alphabets},
             quality="good",
             on_demand=True,
+            speeds=SPEEDS,
         )
         if self._alphabets:  # takes seconds, so now, while nobody waits
             import_torchaudio()

@@ -17,6 +17,7 @@ from babblefish.engine.stages import (
     TranslatorCapabilities,
 )
 from babblefish.languages import Hearing, LanguageOffer
+from babblefish.protocol import Quality
 
 _RANK: Mapping[Hearing | None, int] = {"voice": 0, "basic_voice": 1, "captions": 2, None: 3}
 
@@ -39,6 +40,20 @@ class Abilities:
         if voice is None:
             return "captions"
         return "voice" if voice.quality == "good" else "basic_voice"
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every language that may be spoken, written, read or heard."""
+        pairs = self.translator.pairs if self.translator else {}
+        return self.recogniser.languages.union(*pairs)
+
+    def written(self) -> dict[str, dict[str, Quality]]:
+        """What a *text* in each language is translated into, and how well; best first."""
+        found: dict[str, dict[str, Quality]] = {}
+        pairs = self.translator.pairs if self.translator else {}
+        for (source, target), quality in sorted(pairs.items(), key=lambda p: (p[1] != "good", p)):
+            found.setdefault(source, {})[target] = quality
+        return found
 
     def languages(self) -> list[LanguageOffer]:
         """Every language that may be spoken or heard, best served first."""

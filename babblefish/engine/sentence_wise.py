@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 LONGEST = 96
 """tokens of a sentence; longer ones are cut, since models drop parts of them"""
-_UNSPACED = frozenset({"ja", "yue", "zh"})
+UNSPACED = frozenset({"ja", "yue", "zh"})
 """languages without white space between sentences"""
 _MARK = re.compile(r"[,;:،؛]\s+|[，、；：—…]\s*|\s[–-]\s+")
 _SPACE = re.compile(r"\s+")
@@ -35,8 +35,8 @@ def translate(
         [_sentences(line, source, tokens) for line in _clean(text).split("\n")] for text in texts
     ]
     sentences = {sentence for text in lines for line in text for sentence in line}
-    said = say([s for s in sorted(sentences) if _says(s)])
-    space = "" if target in _UNSPACED else " "
+    said = say([s for s in sorted(sentences) if says(s)])
+    space = "" if target in UNSPACED else " "
     return [
         "\n".join(space.join(said.get(sentence, sentence) for sentence in line) for line in text)
         for text in lines
@@ -56,7 +56,7 @@ def batches(pieces: Iterable[_T], size: Callable[[_T], int], most: int) -> list[
 
 def _sentences(line: str, language: str, tokens: Callable[[str], int]) -> list[str]:
     """What of ``line`` is translated at once; joined it is the line but for white space."""
-    if not _says(line):
+    if not says(line):
         return [line]
     sentences = sentencex.segment(language, line)  # pyright: ignore[reportAttributeAccessIssue]
     return [part for sentence in sentences for part in _parts(sentence.strip(), tokens) if part]
@@ -85,5 +85,5 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
-def _says(text: str) -> bool:
+def says(text: str) -> bool:
     return any(character.isalnum() for character in text)

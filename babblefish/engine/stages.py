@@ -206,6 +206,8 @@ class SynthesiserCapabilities:
     quality: Quality
     on_demand: bool = False
     """languages are loaded when first used, or in advance by ``prepare``"""
+    speeds: tuple[float, float] = (0.5, 2.0)
+    """slowest and fastest that stay intelligible; others are clamped"""
 
 
 class Synthesiser(Protocol):

@@ -1,7 +1,7 @@
-"""Speech, faster, at the same pitch.
+"""Speech, faster or slower, at the same pitch.
 
-WSOLA: short pieces of the sound are laid over each other more closely than they were, each taken
-from where it continues its predecessor best. Pure arithmetic on samples.
+WSOLA: short pieces of the sound are laid over each other more closely than they were, or less, each
+taken from where it continues its predecessor best. Pure arithmetic on samples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ _STEP = 4
 
 def faster(samples: np.ndarray, speed: float) -> np.ndarray:
     """float32 (n,) at PLAYOUT_RATE → about n / speed. speed: 1 to 2. 10 ms for a long clause."""
-    if speed <= 1.0 or len(samples) < 4 * _HOP:
+    return stretched(samples, max(1.0, speed))
+
+
+def stretched(samples: np.ndarray, speed: float) -> np.ndarray:
+    """float32 (n,) at PLAYOUT_RATE → about n / speed. speed: 0.5 to 2, below 1 is slower."""
+    if speed == 1.0 or len(samples) < 4 * _HOP:
         return samples
     window = np.hanning(2 * _HOP + 1)[:-1].astype(np.float32)
     count = int((len(samples) - 2 * _HOP) / speed / _HOP) + 1

@@ -47,6 +47,7 @@ def request(
     return RecognitionRequest(
         declared, utterance.language_fixed, tuple(sorted(into)), when, draft=draft,
         glossary=utterance.glossary if able.glossary else (), among=utterance.among,
+        context=utterance.context,
     )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ async def translate(
     route = engine.route(heard.language, target)
     if route is None:
         raise TranslationError("pair", "This pair of languages cannot be translated yet.")
-    ask = partial(_translate_text, engine, glossary=glossary, priority=priority)
+    ask = partial(translate_text, engine, glossary=glossary, priority=priority)
     return (await _along(engine, route, heard, target, ask)).strip(), route
 
 
@@ -98,11 +99,12 @@ async def _along(
     return await ask(text, pivot, target)
 
 
-async def _translate_text(
+async def translate_text(
     engine: Engine, text: str, source: str, target: str, *, glossary: Sequence[str],
     priority: Priority,
 ) -> str:  # fmt: skip
-    """By the translator, which may be asked again if a term does not come out."""
+    """Text to text, with terms as they are: the translator is asked again if one does not come
+    out. Raises TranslationError("pair" | "bad_output"), WorkerError."""
     terms = term_protection.find(text, glossary)
     if not terms or engine.translator is None:
         return await engine.translate(text, source, target, priority)

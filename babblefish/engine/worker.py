@@ -1,7 +1,7 @@
 """The inside of a worker process: build one stage, then answer one job at a time.
 
-Started by ``workers.py`` as ``python -m babblefish.engine.worker FD``. It ends when its socket
-does, so it never outlives the server. It knows no queue, priority or event loop.
+``worker_process.py`` starts it: ``python -m babblefish.engine.worker FD NICE LOGS``. It ends when
+its socket does, so it never outlives the server. It knows no queue, priority or event loop.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import signal
 import sys
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
+from babblefish import logs
 from babblefish.engine import interruption
 from babblefish.engine.stages import StageSpec
 from babblefish.errors import BabbleFishError, WorkerError
@@ -85,6 +86,7 @@ def _answers(stage: Any, method: str, jobs: list[tuple]) -> list[Any]:
 
 def main() -> None:
     descriptor, nice = int(sys.argv[1]), int(sys.argv[2])
+    logs.configure(cast(logs.Shape, sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
     interruption.listen()
     os.nice(nice)

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from babblefish import logs
 from babblefish.engine import interruption
 from babblefish.engine.worker import receive, send
 
@@ -110,7 +111,7 @@ class WorkerProcess:
         with theirs:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "babblefish.engine.worker", str(theirs.fileno()),
-                 str(pool.nice)],
+                 str(pool.nice), logs.chosen()],
                 pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip

@@ -60,7 +60,7 @@ class Database:
             if files.names_in(self.clips):  # recordings of a database that is gone
                 self.clips.rename(self._free_name("clips", now))
             self._create()
-        self._engine = _make_engine(self.path, self._busy_seconds)
+        self._engine = make_engine(self.path, self._busy_seconds)
         self._inode = self.path.stat().st_ino
         try:
             self._migrate()
@@ -173,7 +173,7 @@ class Database:
     def _is_damaged(self, thorough: bool) -> bool:
         if self.path.stat().st_size == 0:
             return True  # ``_create`` leaves no empty file
-        engine = _make_engine(self.path, self._busy_seconds)
+        engine = make_engine(self.path, self._busy_seconds)
         check = "integrity_check" if thorough else "quick_check"
         try:
             with engine.connect() as connection:
@@ -241,7 +241,7 @@ def alembic_config(connection: Connection) -> Any:
     return config
 
 
-def _make_engine(path: Path, busy_seconds: float) -> Engine:
+def make_engine(path: Path, busy_seconds: float) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)), pool_size=1, max_overflow=0,
         connect_args={"timeout": busy_seconds, "isolation_level": None},

@@ -251,6 +251,25 @@ class LaptopDebt:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A program's key: enough to recognise it, never the key itself."""
+
+    id: str
+    """8 hexadecimal digits; the key begins with them"""
+    name: str
+    sha256: str
+    """of the whole key"""
+    scopes: frozenset[str]
+    per_minute: int
+    """requests"""
+    connections: int
+    """that it may have open at once"""
+    made: float
+    used: float | None = None
+    """last time, within a minute; None: never"""
+
+
+@dataclass(frozen=True, slots=True)
 class StorageHealth:
     """For the admin's screen."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from babblefish.errors import StorageError
 from babblefish.storage import (
+    api_keys,
     audit,
     consents,
     enrolment,
@@ -51,6 +52,7 @@ from babblefish.storage.records import (
     Speaker,
     SpokenLine,
     StorageHealth,
+    StoredKey,
     StoredLaptop,
     StoredRoom,
     TranscriptEntry,
@@ -342,6 +344,28 @@ class Storage:
 
     async def settle_laptop_debts(self, paid: Sequence[LaptopDebt]) -> None:
         await self._write(partial(laptops.settle, paid=paid))
+
+    # --- keys of programs ---------------------------------------------------------------------
+
+    async def add_key(self, key: StoredKey, actor: Actor = "admin") -> None:
+        """Raises StorageError("bad_value" | "too_many_keys")."""
+        await self._write(partial(api_keys.add, now=self._clock(), key=key, actor=actor))
+
+    async def keys(self) -> list[StoredKey]:
+        """The oldest first."""
+        return await self._read(api_keys.everything)
+
+    async def keep_keys(self, known: Sequence[StoredKey]) -> list[StoredKey]:
+        """As ``keys``, with those of ``known`` that are gone without having been revoked."""
+        return await self._write(partial(api_keys.keep, known=known))
+
+    async def delete_key(self, key: str, actor: Actor = "admin") -> None:
+        """Raises StorageError("not_found")."""
+        await self._write(partial(api_keys.remove, now=self._clock(), key=key, actor=actor))
+
+    async def note_key_use(self, used: Mapping[str, float]) -> None:
+        """Key → Unix time of its last use."""
+        await self._write(partial(api_keys.note_use, used=dict(used)))
 
     # --- audit --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """the newest migration in ``migrations/versions``"""
 
 AS_ADDED = literal_column("rowid")
@@ -168,3 +168,15 @@ laptop_debts = Table(
     Column("since", Float, nullable=False),
 )  # fmt: skip
 """voices that a laptop has to forget and may still have; the person is often gone already"""
+
+api_keys = Table(
+    "api_keys", metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("per_minute", Integer, nullable=False),
+    Column("connections", Integer, nullable=False),
+    Column("made", Float, nullable=False),
+    Column("used", Float, nullable=True),
+)  # fmt: skip

@@ -8,7 +8,7 @@ in ``pairing`` and ``rooms/laptops.py``; what travels over the WebSocket is the 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from babblefish.accelerator_protocol import Asked, Introduction, Paired
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.ui.access import Access
-from babblefish.ui.api import error_answer
+from babblefish.ui.api import ErrorAnswer, error_answer
 from babblefish.ui.laptop_socket import LaptopSocket
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ _LONGEST_CREDENTIAL = 300
 
 
 def create_accelerators_router(hub: Hub, pairing: Pairing, access: Access) -> APIRouter:
-    router = APIRouter(tags=["laptops"])
+    refusals = (401, 403, 404, 409, 411, 413, 422, 429, 503)
+    errors: dict[int | str, dict[str, Any]] = {s: {"model": ErrorAnswer} for s in refusals}
+    router = APIRouter(tags=["laptops"], responses=errors)
 
     @router.post("/api/accelerators/pair")
     async def pair(body: Introduction, request: Request) -> Paired:

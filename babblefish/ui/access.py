@@ -1,14 +1,13 @@
 """Who may ask for what, how often, and what a browser may do with the answer.
 
-Rate limits, bearer tokens, origin check, body limits, security headers and an access log that
-holds no query, address, code or name. Whether a token is right is decided in ``rooms``.
+Rate limits, bearer tokens, origin check, body limits and security headers. Whether a token is
+right is decided in ``rooms``.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-import logging
 import re
 import time
 from urllib.parse import urlsplit
@@ -20,11 +19,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from babblefish import metrics
 from babblefish.errors import RoomError, TransportError
 from babblefish.settings import Settings
 from babblefish.ui import recordings
-
-access_log = logging.getLogger("babblefish.access")
+from babblefish.ui.programs.cors import allowed_origin
+from babblefish.ui.programs.paths import UPLOADS
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
 """shape of room tokens and participants' keys"""
@@ -50,17 +50,34 @@ _HEADERS = {
 }
 
 
-class RateLimited(TransportError):
-    """Asked too often; try again after ``retry_after`` seconds."""
+class TryLater(TransportError):
+    """Not now; try again after ``retry_after`` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            "rate_limited", f"Too many requests. Please try again in {retry_after} seconds."
-        )
+    def __init__(self, code: str, message: str, retry_after: int) -> None:
+        super().__init__(code, message)
         self.retry_after = retry_after
 
     def __reduce__(self):
+        return type(self), (self.code, self.message, self.retry_after)
+
+
+class RateLimited(TryLater):
+    """Asked too often."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "rate_limited",
+            f"Too many requests. Please try again in {retry_after} seconds.",
+            retry_after,
+        )
+
+    def __reduce__(self):
         return type(self), (self.retry_after,)
+
+
+class CutOff(TransportError):
+    """More is being sent than is taken, nobody knows how much: the connection ends with the
+    answer."""
 
 
 class Access:
@@ -68,6 +85,9 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self.public_host = urlsplit(settings.public_url).netloc.lower()
+        self.origins = settings.allowed_origins
+        self.most_upload = settings.max_upload_mb * 10**6
+        """bytes"""
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._limits: dict[str, RateLimitItem] = {
             "request": parse("900/minute"),
@@ -84,20 +104,30 @@ class Access:
             "guess": parse("30/minute"),
             "ask": parse("12/minute"),
             "socket": parse("60/minute"),
+            "key_guess": parse("30/minute"),
         }
 
     def hit(self, action: str, *keys: str) -> None:
         """Count one ``action`` of ``keys`` (address, room …); RateLimited when it is too many."""
-        if not self._limiter.hit(self._limits[action], action, *keys):
-            raise self._refusal(action, keys)
+        limit = self._limits[action]
+        if not self._limiter.hit(limit, action, *keys):
+            raise self._refusal(limit, action, keys)
 
     def check(self, action: str, *keys: str) -> None:
         """As ``hit``, without counting."""
-        if not self._limiter.test(self._limits[action], action, *keys):
-            raise self._refusal(action, keys)
+        limit = self._limits[action]
+        if not self._limiter.test(limit, action, *keys):
+            raise self._refusal(limit, action, keys)
 
-    def _refusal(self, action: str, keys: tuple[str, ...]) -> RateLimited:
-        stats = self._limiter.get_window_stats(self._limits[action], action, *keys)
+    def spend(self, per_minute: int, action: str, *keys: str, cost: int = 1) -> None:
+        """As ``hit``, ``cost`` times one of ``per_minute``. What costs more than a whole minute
+        has is let through when nothing else was."""
+        limit = RateLimitItemPerMinute(per_minute)
+        if not self._limiter.hit(limit, action, *keys, cost=min(cost, per_minute)):
+            raise self._refusal(limit, action, keys)
+
+    def _refusal(self, limit: RateLimitItem, action: str, keys: tuple[str, ...]) -> RateLimited:
+        stats = self._limiter.get_window_stats(limit, action, *keys)
         return RateLimited(max(1, round(stats.reset_time - time.time())))
 
     @staticmethod
@@ -126,13 +156,14 @@ class Access:
 
 async def send_error(send: Send, status: int, error: TransportError) -> None:
     """Answer one ASGI request with the program's error shape."""
+    metrics.error(error.stage, error.code)
     body = json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if isinstance(error, RateLimited):
+    if isinstance(error, TryLater):
         headers.append((b"retry-after", str(error.retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -141,7 +172,8 @@ async def send_error(send: Send, status: int, error: TransportError) -> None:
 class Guard:
     """Refuses requests of other sites, floods and bodies that are too large.
 
-    The HTTP server holds a body to its announced length, so that the announcement is enough.
+    The HTTP server holds a body to its announced length, so that the announcement is enough; a
+    body without one is counted as it arrives, and only uploads of programs may come so.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -149,7 +181,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            if not self._own_site(Headers(scope=scope)):
+            if not self._welcome(scope):
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
                 return
@@ -160,29 +192,39 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["method"] not in ("GET", "HEAD") and not self._own_site(headers):
+        if scope["method"] not in ("GET", "HEAD") and not self._welcome(scope):
             error = TransportError("origin", "Requests of other web sites are not accepted.")
             await send_error(send, 403, error)
             return
-        api = scope["path"].startswith("/api/")
-        if api:
+        if scope["path"].startswith("/api/"):
             try:
                 self._access.hit("request", Access.address(HTTPConnection(scope)))
             except RateLimited as error:
                 await send_error(send, 429, error)
                 return
-        limit = API_BODY_BYTES if api else OTHER_BODY_BYTES
-        limit = recordings.MOST_BYTES if recordings.PATHS.fullmatch(scope["path"]) else limit
-        if "transfer-encoding" in headers:
+        limit, unmeasured = self._limit(scope["path"]), "transfer-encoding" in headers
+        if unmeasured and not UPLOADS.fullmatch(scope["path"]):
             error = TransportError("no_length", "Send the request with its Content-Length.")
             await send_error(send, 411, error)
             return
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
-            error = TransportError("too_large", f"A request is at most {limit} bytes long.")
-            await send_error(send, 413, error)
+            await send_error(send, 413, _too_large(limit))
             return
-        await self._app(scope, receive, send)
+        await self._app(scope, _counted(receive, limit) if unmeasured else receive, send)
+
+    def _limit(self, path: str) -> int:
+        """Bytes of a request's body."""
+        if UPLOADS.fullmatch(path):
+            return self._access.most_upload
+        if recordings.PATHS.fullmatch(path):
+            return recordings.MOST_BYTES
+        return API_BODY_BYTES if path.startswith("/api/") else OTHER_BODY_BYTES
+
+    def _welcome(self, scope: Scope) -> bool:
+        if allowed_origin(scope, self._access.origins):
+            return True
+        return self._own_site(Headers(scope=scope))
 
     def _own_site(self, headers: Headers) -> bool:
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
@@ -192,6 +234,25 @@ class Guard:
             return True
         host = urlsplit(origin).netloc.lower()
         return bool(host) and host in (headers.get("host", "").lower(), self._access.public_host)
+
+
+def _too_large(limit: int) -> TransportError:
+    return TransportError("too_large", f"A request is at most {limit} bytes long.")
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """``receive``, which raises TransportError("too_large") past ``limit`` bytes."""
+    arrived = 0
+
+    async def counting() -> Message:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get("body", b""))
+        if arrived > limit:
+            raise CutOff("too_large", f"A request is at most {limit} bytes long.")
+        return message
+
+    return counting
 
 
 class SecurityHeaders:
@@ -220,29 +281,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, dressed)
-
-
-class AccessLog:
-    """Logs method, route template, status and time: nothing of what the client sent."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not access_log.isEnabledFor(logging.INFO):
-            await self._app(scope, receive, send)
-            return
-        start, status = time.perf_counter(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path", "-")
-            millis = (time.perf_counter() - start) * 1000
-            access_log.info("%s %s %d %.0f ms", scope["method"], route, status, millis)

@@ -69,7 +69,7 @@ def mount_admin(
     people_routes.add_routes(app, hub)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
-        built = page.build(hub, settings, links, app.state.pairing)
+        built = page.build(hub, settings, links, app.state)
         page.mount(app, built, "/admin")
     app.add_middleware(AdminGuard, knows=door.knows, cookie=COOKIE, settings=settings)
 

@@ -16,8 +16,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from babblefish import metrics
 from babblefish.errors import BabbleFishError, RoomError, TransportError
-from babblefish.ui.access import TOKEN, Access, RateLimited
+from babblefish.ui.access import TOKEN, Access, CutOff, TryLater
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ STATUS = {
     "consent": 422,
     "nothing_chosen": 422,
     "voice": 422,
+    "nothing_to_say": 422,
+    "unspeakable": 422,
+    "model_not_found": 404,
     "bad_value": 422,
     "too_long": 413,
     "file_unreadable": 415,
@@ -61,6 +65,9 @@ STATUS = {
     "bad_event": 422,
     "language": 422,
     "setting": 422,
+    "config": 422,
+    "bad_audio": 422,
+    "too_fast": 429,
     "glossary": 422,
     "rate_limited": 429,
     "server_full": 503,
@@ -77,9 +84,20 @@ STATUS = {
     "other_version": 409,
     "too_many_laptops": 409,
     "too_many_waiting": 503,
+    "api_key": 401,
+    "scope": 403,
+    "too_many_connections": 503,
+    "pair": 422,
+    "language_unclear": 422,
+    "hung_up": 499,
+    "bad_form": 400,
+    "no_file": 422,
+    "content_type": 415,
+    "disk_full": 507,
+    "disk": 503,
 }
 """HTTP status of each error code"""
-STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503}
+STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503, "translation": 503}
 """of the other codes, by where they come from; anything else is 500"""
 
 PLACE_SECONDS = 8.0
@@ -343,9 +361,12 @@ def _seat(member: Member) -> JoinAnswer:
 
 
 def error_answer(error: BabbleFishError) -> JSONResponse:
+    metrics.error(error.stage, error.code)
     headers = {"Cache-Control": "no-store"}
-    if isinstance(error, RateLimited):
+    if isinstance(error, TryLater):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, CutOff):
+        headers["Connection"] = "close"
     if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": {"code": error.code, "message": error.message}}
@@ -367,11 +388,15 @@ def install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        code = {400: "bad_input", 404: "not_found", 405: "method"}.get(error.status_code, "http")
+        if error.status_code == 400:  # such as a body that is no UTF-8
+            return error_answer(TransportError("bad_input", f"{error.detail}."))
+        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+        metrics.error(TransportError.stage, code)
         body = {"error": {"code": code, "message": f"{error.detail}."}}
         return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        metrics.error(BabbleFishError.stage, "internal")
         body = {"error": {"code": "internal", "message": "That did not work. Please try again."}}
         return JSONResponse(body, status_code=500)

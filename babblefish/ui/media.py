@@ -5,7 +5,7 @@ Reads whatever ffmpeg's libraries read; writes mono WAV on a timeline. Knows no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -50,18 +50,22 @@ class AudioReader:
     def chunks(self) -> Iterator[np.ndarray]:
         """(n,) float32 pieces. Raises AudioError("file_broken") where decoding fails before
         anything was decoded; a file that breaks off later just ends."""
-        resampler: StreamResampler | None = None
+        some = False
+        for piece in resampled(self._frames(), self.rate, _mono):
+            some = True
+            yield piece
+        if not some:
+            raise AudioError("empty_audio", "The file holds no sound.")
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        some = False
         try:
             for frame in self._container.decode(self._stream):
-                if resampler is None:
-                    resampler = StreamResampler(frame.sample_rate, self.rate)
-                yield resampler.push(_mono(frame))
+                some = True
+                yield frame
         except FFmpegError as error:
-            if resampler is None:
+            if not some:
                 raise AudioError("file_broken", "The audio in this file is damaged.") from error
-        if resampler is None:
-            raise AudioError("empty_audio", "The file holds no sound.")
-        yield resampler.push(np.zeros(0, np.float32), last=True)
 
     def __enter__(self) -> AudioReader:
         return self
@@ -97,6 +101,23 @@ class TimelineWriter:
             count = min(position - self._position, 10 * self._rate)
             self._file.write(np.zeros(count, np.int16))
             self._position += count
+
+
+def resampled(
+    frames: Iterable[av.AudioFrame], rate: int, mono: Callable[[av.AudioFrame], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Decoded frames as float32 (n,) pieces at ``rate`` Hertz; none of none. Their own rate may
+    change on the way. mono: a frame's values as float32 (n,)."""
+    resampler, source = None, 0
+    for frame in frames:
+        if resampler is None or frame.sample_rate != source:
+            if resampler is not None:
+                yield resampler.push(np.zeros(0, np.float32), last=True)
+            source = frame.sample_rate
+            resampler = StreamResampler(source, rate)
+        yield resampler.push(mono(frame))
+    if resampler is not None:
+        yield resampler.push(np.zeros(0, np.float32), last=True)
 
 
 def frame_samples(frame: av.AudioFrame) -> np.ndarray:

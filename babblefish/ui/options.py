@@ -23,6 +23,9 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
     str | None, typer.Option(help="Of SeamlessM4T: auto, fp32, bf16, fp16 or int8.")
 ]
+LogFormat = Annotated[
+    str | None, typer.Option(help="Of the log: auto, json or text; auto is text at a terminal.")
+]
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="Any audio or video file.")]
 Targets = Annotated[list[str], typer.Option("--to", help="Language to translate into; repeat it.")]

@@ -1,23 +1,22 @@
 """Recordings that phones and hosts send: read within limits, or refused in words.
 
 A request's body comes in, samples go out; the decoding is done by a process of its own
-(``decoding.py``), which is ended when it takes too long. Nothing is written to a disk.
+(``decoder.py``), which is ended when it takes too long. Nothing is written to a disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import os
 import re
-import sys
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.errors import AudioError, TransportError
+from babblefish.ui.decoder import decoded, undecodable
 
 MOST_BYTES = 12_000_000
 """two minutes of the largest that browsers record"""
@@ -28,11 +27,6 @@ PATHS = re.compile(
 _ARRIVE_SECONDS = 60.0
 _DECODE_SECONDS = 20.0
 _AT_ONCE = 2
-_ROOT = Path(__file__).resolve().parents[2]
-_ENVIRONMENT = {
-    "PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-    "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8",
-}  # fmt: skip
 
 
 class Recordings:
@@ -52,37 +46,19 @@ class Recordings:
         if not data:
             raise AudioError("empty_audio", "Nothing arrived. Record it again.")
         async with self._slots:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "babblefish.ui.decoding", str(SPEECH_RATE),
-                str(most_seconds), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL, env=_ENVIRONMENT, cwd="/",
-            )  # fmt: skip
-            try:
-                async with asyncio.timeout(self._seconds):
-                    output, _ = await process.communicate(data)
-            except TimeoutError as error:
-                raise _undecodable() from error
-            finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-        return _answer(output)
+            with os.fdopen(os.memfd_create("recording"), "w+b", buffering=0) as file:
+                file.write(data)
+                try:
+                    async with asyncio.timeout(self._seconds):
+                        return await _whole(file, most_seconds)
+                except TimeoutError as error:
+                    raise undecodable() from error
 
 
-def _answer(output: bytes) -> np.ndarray:
-    head, line, samples = output.partition(b"\n")
-    if not line:  # it crashed, or was ended for taking too much
-        raise _undecodable()
-    if refused := json.loads(head):
-        raise AudioError(refused["code"], refused["message"])
-    return np.frombuffer(samples, np.float32)
-
-
-def _undecodable() -> AudioError:
-    return AudioError(
-        "undecodable", "This file cannot be decoded. Save it as WAV or FLAC, and try again."
-    )
+async def _whole(file: BinaryIO, most_seconds: float) -> np.ndarray:
+    async with decoded(file, most_seconds) as sound:
+        pieces = [piece async for piece in sound.pieces()]
+    return np.concatenate(pieces)[: int(most_seconds * SPEECH_RATE)]
 
 
 async def body_of(request: Request) -> bytes:

@@ -22,6 +22,7 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from fastrtc import AsyncStreamHandler
 from fastrtc.webrtc_connection_mixin import WebRTCConnectionMixin
 
+from babblefish import metrics
 from babblefish.envelope import client_event, to_json
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.logs import places
@@ -33,7 +34,8 @@ from babblefish.protocol import (
     Warn,
 )
 from babblefish.settings import Settings
-from babblefish.ui.sdp import ask_for_quality, narrow_offer
+from babblefish.ui.allowance import Allowance
+from babblefish.ui.sdp import also_at, ask_for_quality, narrow_offer, reachable
 from babblefish.ui.sound import FRAME, RATE, Intake, OpusTrack, Pace
 
 if TYPE_CHECKING:
@@ -48,8 +50,10 @@ CONNECT_SECONDS = 20.0
 """from answer to open data channel"""
 FAREWELL_SECONDS = 0.5
 """for last events to leave before the connection closes"""
+_LOOK_SECONDS = 1.0
+"""between two looks for signs of life"""
 
-_EVENTS_PER_SECOND, _EVENT_BURST, _EVENTS_TOO_MANY = 20.0, 60.0, 500
+_EVENTS_TOO_MANY = 500
 _EARLY_EVENTS = 16
 _CHANNEL_FULL, _CHANNEL_STUCK = 256 * 1024, 1024 * 1024
 """bytes waiting in a data channel: above the first, passing events are dropped; above the
@@ -72,23 +76,6 @@ def _report(what: str, error: Exception) -> None:
 def _nobody() -> Any:
     """The member of the handler that is only there to be copied."""
     return None
-
-
-class Allowance:
-    """A token bucket for the events of one connection."""
-
-    def __init__(self) -> None:
-        self._tokens, self._at = _EVENT_BURST, 0.0
-        self.refused = 0
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(_EVENT_BURST, self._tokens + (now - self._at) * _EVENTS_PER_SECOND)
-        self._at = now
-        if self._tokens < 1:
-            self.refused += 1
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Call(AsyncStreamHandler):
@@ -174,6 +161,8 @@ class Call(AsyncStreamHandler):
             self.ended.set()
         elif waiting < _CHANNEL_FULL or not self._is_passing(event):
             channel.send(to_json(event))
+        else:
+            metrics.dropped("passing_event")
 
     @staticmethod
     def _is_passing(event: ServerEvent) -> bool:
@@ -248,6 +237,7 @@ class Offers(WebRTCConnectionMixin):
         self.calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task] = {}
         self._timeout = settings.connection_timeout
+        self._announce = settings.announce
         self._closing = False
 
     async def answer(self, find: Callable[[], Member], sdp: str) -> str:
@@ -272,7 +262,7 @@ class Offers(WebRTCConnectionMixin):
                 answer = await self._negotiate(call, offer)
         except BaseException as error:
             await self._drop(call)
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, (asyncio.CancelledError, TransportError)):
                 raise
             log.info("An offer failed: %s", type(error).__name__)
             raise TransportError(
@@ -308,7 +298,11 @@ class Offers(WebRTCConnectionMixin):
         for transceiver in pc.getTransceivers():
             transceiver.sender.replaceTrack(OpusTrack(call.next_frame))
             setattr(transceiver.receiver, _PACKET_BUFFER, Intake(call.hear))
-        return ask_for_quality(answer["sdp"])
+        if not reachable(answer["sdp"]):
+            raise TransportError(
+                "server_full", "The server has no UDP port left: widen BABBLEFISH_UDP_PORTS."
+            )
+        return also_at(ask_for_quality(answer["sdp"]), self._announce)
 
     @staticmethod
     def _state_changed(call: Call, pc: RTCPeerConnection) -> None:
@@ -328,9 +322,13 @@ class Offers(WebRTCConnectionMixin):
                     if older is not call and older.member is call.member:
                         older.ended.set()
                 call.attached(link)
-                while call._now() - call.alive_at < self._timeout:
-                    if await self._first(1.0, call.ended, link.closed):
+                # Counted in looks: a machine that stood still heard nobody, whoever spoke.
+                silent, alive_at = 0.0, call.alive_at
+                while silent < self._timeout:
+                    if await self._first(_LOOK_SECONDS, call.ended, link.closed):
                         break
+                    silent = silent + _LOOK_SECONDS if call.alive_at == alive_at else 0.0
+                    alive_at = call.alive_at
             call.link = None
             await call.say_goodbye()
         except BabbleFishError as error:

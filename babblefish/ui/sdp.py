@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 from aiortc.sdp import MediaDescription, SessionDescription
@@ -57,6 +59,31 @@ def ask_for_quality(answer: str) -> str:
         for codec in media.rtp.codecs:
             codec.parameters = codec.parameters | {"maxaveragebitrate": MICROPHONE_BIT_RATE}
     return str(description)
+
+
+def also_at(answer: str, addresses: Sequence[str]) -> str:
+    """The answer, with the server's ports at these addresses as well: where a router or a
+    container network passes them on, the server does not know them by itself."""
+    if not addresses:
+        return answer
+    description = SessionDescription.parse(answer)
+    for media in description.media:
+        known = {(candidate.ip, candidate.port) for candidate in media.ice_candidates}
+        for candidate in tuple(media.ice_candidates):
+            for number, address in enumerate(addresses):
+                place = (address, candidate.port)
+                if place in known or (":" in address) != (":" in candidate.ip):
+                    continue
+                known.add(place)
+                media.ice_candidates.append(
+                    replace(candidate, ip=address, foundation=f"{candidate.foundation}{number}")
+                )
+    return str(description)
+
+
+def reachable(answer: str) -> bool:
+    """Whether the answer names any place to send sound to."""
+    return any(media.ice_candidates for media in SessionDescription.parse(answer).media)
 
 
 def microphone_bit_rate(answer: str) -> int | None:

@@ -14,13 +14,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import segno
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
@@ -28,12 +29,20 @@ from babblefish.errors import SettingsError
 from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
 from babblefish.ui.accelerators_api import create_accelerators_router
-from babblefish.ui.access import Access, AccessLog, Guard, SecurityHeaders
+from babblefish.ui.access import Access, Guard, SecurityHeaders
+from babblefish.ui.access_log import AccessLog
 from babblefish.ui.api import create_router, install_errors
+from babblefish.ui.metrics import Metrics, create_metrics_router
 from babblefish.ui.pairing import create_pairing
+from babblefish.ui.programs.cors import Cors
+from babblefish.ui.programs.openai_errors import OpenAIErrors
+from babblefish.ui.programs.surface import add_programs
+from babblefish.ui.reading import Sources
 from babblefish.ui.tls import Certificates
 from babblefish.ui.transcripts import create_transcript_router
+from babblefish.ui.udp_ports import PortRangeLoop
 from babblefish.ui.voices_api import create_voices_router
+from babblefish.ui.watch import Watch
 
 if TYPE_CHECKING:
     from babblefish.engine.engine import Engine
@@ -81,17 +90,24 @@ def create_app(
     app.state.ready = asyncio.Event()
     app.state.failure = None
     app.state.hub = hub
+    state = app.state
+    state.watch = Watch(Sources(hub, engine, lambda: state.offers.calls, state.ready.is_set))
+    state.metrics = Metrics(state.watch)
     install_errors(app)
     app.include_router(create_router(hub, engine, access))
     app.include_router(create_transcript_router(hub, access))
     app.include_router(create_voices_router(hub, engine, access))
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
+    add_programs(app, settings, hub, engine, access)
+    app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:
         admin(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(OpenAIErrors)
+    app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(AccessLog)
     return app
 
@@ -104,6 +120,8 @@ async def _lifespan(
 
     app.state.offers = Offers(settings)
     await hub.start()
+    await app.state.keys.start()
+    app.state.uploads.sweep()
 
     async def load() -> None:
         try:
@@ -115,12 +133,16 @@ async def _lifespan(
         app.state.ready.set()
 
     loading = asyncio.create_task(load(), name="load models")
+    watching = asyncio.create_task(app.state.watch.run(), name="watch")
     try:
         yield
     finally:
         loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(loading, watching, return_exceptions=True)
         await app.state.pairing.close()
+        app.state.uploads.close()
+        await app.state.keys.close()
         # Rooms first: their farewell still has to reach the phones.
         await hub.close()
         await app.state.offers.close()
@@ -142,14 +164,6 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
     async def room(code: str) -> Response:
         return page("room.html")
 
-    @app.get("/health", tags=["server"])
-    async def health(request: Request) -> JSONResponse:
-        """``ok`` once people can be heard and translated, ``starting`` until then."""
-        state = request.app.state
-        if state.failure is not None:
-            return JSONResponse({"status": "failed"}, 503)
-        return JSONResponse({"status": "ok" if state.ready.is_set() else "starting"})
-
     if certificates is not None:
 
         @app.get("/trust", include_in_schema=False)
@@ -162,6 +176,14 @@ def _add_pages(app: FastAPI, certificates: Certificates | None) -> None:
                 certificates.authority_der(),
                 media_type="application/x-x509-ca-cert",
                 headers={"Content-Disposition": 'attachment; filename="babblefish-ca.crt"'},
+            )
+
+        @app.get("/trust/ca.pem", include_in_schema=False)
+        async def authority_for_programs() -> Response:
+            return Response(
+                certificates.authority_pem(),
+                media_type="application/x-pem-file",
+                headers={"Content-Disposition": 'attachment; filename="babblefish-ca.pem"'},
             )
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
@@ -190,7 +212,6 @@ def serve(
     settings: Settings, hub: Hub, engine: Engine, mount_admin: MountAdmin | None = None
 ) -> None:
     """Serve until interrupted. Raises BabbleFishError when the server cannot start."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     listener = bind(settings.host, settings.port)
     certificates = None
     if not settings.http:
@@ -203,12 +224,27 @@ def serve(
             mount_admin(app, settings, hub, engine, codes.take)
 
     app = create_app(settings, hub, engine, admin, certificates)
-    config = uvicorn.Config(
+    config = _config(app, settings, certificates)
+    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
+    ports = settings.udp_ports
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=partial(PortRangeLoop, ports) if ports else None) as runner,
+    ):
+        runner.run(service.run(listener))
+    if app.state.failure is not None:
+        raise app.state.failure
+    print("\nStopped.")
+
+
+def _config(app: FastAPI, settings: Settings, certificates: Certificates | None) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=settings.http,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=2,
         ws_ping_interval=10,
@@ -217,12 +253,6 @@ def serve(
         ssl_certfile=certificates and certificates.certificate_file,
         ssl_keyfile=certificates and certificates.key_file,
     )
-    service = Service(app, uvicorn.Server(config), settings, certificates, codes)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(service.run(listener))
-    if app.state.failure is not None:
-        raise app.state.failure
-    print("\nStopped.")
 
 
 class AdminCodes:

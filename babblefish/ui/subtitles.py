@@ -6,11 +6,10 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import webvtt
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +31,45 @@ class Line:
         return self.translations.get(language or "", self.transcript)
 
 
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One line of a file of subtitles."""
+
+    start: float
+    """seconds"""
+    end: float
+    speaker: str
+    """empty: not shown"""
+    text: str
+
+
+def subtitles(cues: Iterable[Cue], kind: Literal["srt", "vtt", "txt"]) -> str:
+    """A whole file."""
+    texts = ((cue, _shown(cue)) for cue in cues)
+    if kind == "txt":
+        return "".join(f"{text}\n" for _, text in texts)
+    comma, inert = (",", srt_text) if kind == "srt" else (".", vtt_text)
+    blocks = ["WEBVTT\n"] if kind == "vtt" else []
+    for number, (cue, text) in enumerate(texts, 1):
+        end = max(cue.end, cue.start + 0.1)
+        times = f"{stamp(cue.start, comma)} --> {stamp(end, comma)}"
+        blocks.append((f"{number}\n" if kind == "srt" else "") + f"{times}\n{inert(text)}\n")
+    return "\n".join(blocks)
+
+
+def _shown(cue: Cue) -> str:
+    text = isolated(one_line(cue.text))
+    return f"{isolated(one_line(cue.speaker))}: {text}" if cue.speaker else text
+
+
 def write(lines: Sequence[Line], path: Path, language: str | None = None) -> None:
     """``lines`` to ``path``, whose suffix is .json, .srt or .vtt."""
     if path.suffix == ".json":
-        text = json.dumps([asdict(line) for line in lines], ensure_ascii=False, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
-        return
-    document = webvtt.WebVTT()
-    vtt = path.suffix == ".vtt"
-    for line in lines:
-        text = f"{isolated(one_line(line.speaker))}: {isolated(one_line(line.text(language)))}"
-        end = max(line.end, line.start + 0.1)
-        document.captions.append(
-            webvtt.Caption(stamp(line.start), stamp(end), (vtt_text if vtt else srt_text)(text))
-        )
-    (document.save if vtt else document.save_as_srt)(str(path))
+        text = json.dumps([asdict(line) for line in lines], ensure_ascii=False, indent=1) + "\n"
+    else:
+        cues = (Cue(line.start, line.end, line.speaker, line.text(language)) for line in lines)
+        text = subtitles(cues, "srt" if path.suffix == ".srt" else "vtt")
+    path.write_text(text, encoding="utf-8")
 
 
 def stamp(seconds: float, comma: str = ".") -> str:

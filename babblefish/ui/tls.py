@@ -75,6 +75,10 @@ class Certificates:
         """The authority's certificate, as phones install it."""
         return self._authority().public_bytes(serialization.Encoding.DER)
 
+    def authority_pem(self) -> bytes:
+        """The same, as programs want it."""
+        return self._authority().public_bytes(serialization.Encoding.PEM)
+
     def leaf(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
 

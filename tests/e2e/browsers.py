@@ -15,6 +15,8 @@ import soundfile
 from playwright.sync_api import Page, Playwright
 
 from babblefish.audio import resample, to_int16
+from tests.host_browser import settled
+from tests.patience import PATIENCE_MS
 
 SHOTS = Path(__file__).parent / "shots"
 PHONE = {"width": 390, "height": 844}
@@ -29,6 +31,25 @@ window.RTCPeerConnection = class extends Real {
   constructor(...given) { super(...given); window.__calls.push(this); }
 };
 """
+_TAKE_NOTES = """
+window.__played = 0;
+document.addEventListener("playing", ({ target }) => {
+  if (target.id === "voice-audio") window.__played += 1;
+}, true);
+window.__banners = 0;
+const speaking = new Set();
+window.__spoken = 0;
+new MutationObserver((changes) => {
+  for (const { target } of changes) {
+    if (target.id === "banner" && !target.hidden) window.__banners += 1;
+    if (!target.closest?.("#caption-list li")) continue;
+    if (target.classList.contains("playing")) speaking.add(target);
+    else if (speaking.delete(target)) window.__spoken += 1;
+  }
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["class", "hidden"] });
+"""
+"""what passes by, so that nobody has to look at the right moment: recordings that were played,
+banners that were shown, translations that were spoken to their end"""
 _LISTEN = """
 () => {
   const tap = new MediaRecorder(document.getElementById("sound").srcObject);
@@ -88,7 +109,7 @@ class Participant:
         if listen_only:
             page.locator("label:has(#listen-only)").click()
         page.locator("#join-button").click()
-        page.locator("#people li:not(.away)", has_text=name).wait_for(timeout=20_000)
+        page.locator("#people li:not(.away)", has_text=name).wait_for()
 
     def listen(self) -> None:
         """Start recording what the page plays."""
@@ -113,15 +134,26 @@ class Participant:
         line.wait_for(timeout=timeout * 1000)
         return line.locator(".text").inner_text()
 
-    def until_spoken(self) -> None:
-        """Until the translation shown first has been played to its end."""
-        playing = self.page.locator("#caption-list li.playing").first
-        playing.wait_for(timeout=60_000)
-        playing.wait_for(state="detached", timeout=30_000)
+    @property
+    def spoken(self) -> int:
+        """How many translations have been played to their end."""
+        return self.page.evaluate("() => window.__spoken")
+
+    def until_spoken(self, count: int) -> None:
+        self.page.wait_for_function("(count) => window.__spoken >= count", arg=count)
 
     def drop(self) -> None:
-        """Lose the connection without a word."""
-        self.page.evaluate("() => window.__calls.at(-1).close()")
+        """Lose the connection without a word; until the page says so."""
+        self.page.evaluate("() => { window.__banners = 0; window.__calls.at(-1).close(); }")
+        self.page.wait_for_function("() => window.__banners > 0")
+
+    def until_back(self) -> None:
+        self.page.locator('#room[data-link="connected"]').wait_for()
+        self.page.locator("#banner").wait_for(state="hidden")
+
+    def settled(self) -> None:
+        """Until nothing moves that will come to an end."""
+        settled(self.page)
 
     def shot(self, name: str) -> None:
         SHOTS.mkdir(exist_ok=True)
@@ -152,7 +184,9 @@ def browser(
             viewport=size, color_scheme="dark" if dark else "light", locale=locale,
             ignore_https_errors=not spki, has_touch=size is PHONE, is_mobile=size is PHONE,
         )  # fmt: skip
+        context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_KEEP_CALLS)
+        context.add_init_script(_TAKE_NOTES)
         yield Participant(context.new_page(), base)
     finally:
         chromium.close()

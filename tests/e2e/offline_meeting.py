@@ -38,7 +38,7 @@ async def meet(base: str, link: RoomLink) -> dict:
     async with (
         Phone(base, link, "Pierre", "fr", "fr") as pierre,
         Phone(base, link, "Dan", "en", "en") as dan,
-        asyncio.timeout(90),
+        asyncio.timeout(300),
     ):
         pierre.say(np.concatenate([np.zeros(24_000, np.int16), sound]))
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 180
 
@@ -51,7 +53,7 @@ class Program:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
-                self._process.wait(20)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

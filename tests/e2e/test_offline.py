@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.offline_meeting import NOWHERE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,11 +27,10 @@ def run(script: str) -> subprocess.CompletedProcess:
     """``script`` in a network namespace of its own, whose only way out is a counting dead end."""
     return subprocess.run(
         ["unshare", "--map-root-user", "--net", "sh", "-c", _SETUP + script],
-        cwd=ROOT, capture_output=True, text=True, timeout=170,
+        cwd=ROOT, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
 
 
-@pytest.mark.timeout(180)
 def test_promise_28_a_whole_meeting_without_a_network_and_no_attempt_to_reach_one(weights_dir):
     done = run(f"exec {sys.executable} -m tests.e2e.offline_meeting")
     assert done.returncode == 0, done.stderr

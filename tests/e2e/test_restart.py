@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import httpx
 import numpy as np
-import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.browsers import DESKTOP, browser, microphone
 from tests.e2e.lasting_server import LastingServer
-
-pytestmark = pytest.mark.timeout(300)
+from tests.patience import PATIENCE, awake
 
 SEAT = """() => {
   const key = Object.keys(sessionStorage).find((name) => name.startsWith("babblefish.seat"));
@@ -35,8 +32,8 @@ def transcript(base: str, page) -> dict:
     )
     answer = httpx.get(
         f"{base}/api/rooms/{code}/transcript?format=json",
-        headers={"Authorization": f"Bearer {key}"},
-    )
+        headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE,
+    )  # fmt: skip
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -54,21 +51,21 @@ def test_promise_5_after_kill_9_rooms_transcripts_and_people_are_back(tmp_path):
                 dan.join(link, "Dan", "en", listen_only=True)
                 pierre.join(link, "Pierre", "fr")
                 assert dan.caption(0).startswith("[en] said 400")
-                dan.until_spoken()
+                dan.until_spoken(1)
                 members = dan.page.evaluate(SEAT), pierre.page.evaluate(SEAT)
                 before = [entry["text"] for entry in transcript(base, dan.page)["entries"]]
                 assert before
                 server.kill()
                 for phone in (dan, pierre):
-                    phone.page.locator("#banner").wait_for(state="visible", timeout=20_000)
+                    phone.page.locator("#banner").wait_for(state="visible")
                 read = dan.finals.count()
 
                 with LastingServer(data, port) as again:
-                    began = time.monotonic()
+                    began = awake()
                     assert again.room_path == link, "the same room, and the same link"
                     for phone in (dan, pierre):
-                        phone.page.locator("#banner").wait_for(state="hidden", timeout=15_000)
-                    assert time.monotonic() - began < 15
+                        phone.page.locator("#banner").wait_for(state="hidden")
+                    assert awake() - began < 15
                     assert (dan.page.evaluate(SEAT), pierre.page.evaluate(SEAT)) == members
                     expect(dan.page.locator("#people li:not(.away)")).to_have_count(2)
                     assert dan.finals.count() >= read > 0, "what was read stays"
@@ -92,7 +89,7 @@ def _reads_the_transcript(dan, pierre) -> None:
     for phone, name in ((dan, "desktop"), (pierre, "phone")):
         phone.page.click("#open-transcript")
         phone.page.locator("#transcript-lines li").first.wait_for()
-        phone.page.wait_for_timeout(250)
+        phone.settled()
         phone.shot(f"transcript_{name}")
     page = dan.page
     expect(page.locator("#transcript-kept")).to_have_text(
@@ -125,11 +122,11 @@ def test_a_stop_in_peace_keeps_the_room_open_and_people_come_back_too(tmp_path):
                 dan.join(link, "Dan", "en", listen_only=True)
                 member = dan.page.evaluate(SEAT)
                 server._process.send_signal(signal.SIGINT)
-                server._process.wait(20)
+                server._process.wait(PATIENCE)
                 banner = dan.page.locator("#banner")
-                banner.wait_for(state="visible", timeout=20_000)
+                banner.wait_for(state="visible")
                 with LastingServer(tmp_path, port) as again:
                     assert again.room_path == link
-                    banner.wait_for(state="hidden", timeout=15_000)
+                    banner.wait_for(state="hidden")
                     assert dan.page.evaluate(SEAT) == member
                     expect(dan.page.locator("#people li:not(.away)")).to_have_count(1)

@@ -7,6 +7,7 @@ from playwright.sync_api import Page
 
 from babblefish.engine.consent_texts import consent_text
 from tests.e2e.browsers import Participant
+from tests.patience import PATIENCE_MS
 from tests.speech import Clip
 
 READING_S = 9
@@ -30,12 +31,12 @@ class Sheet:
         self.sheet.get_by_role("button", name=name, exact=exact).first.click()
 
     def heading(self, text: str) -> None:
-        self.sheet.locator(".voice-heading", has_text=text).wait_for(timeout=60_000)
+        self.sheet.locator(".voice-heading", has_text=text).wait_for(timeout=PATIENCE_MS)
 
     def says(self, text: str) -> None:
         """A verdict or message; any other but "Listening" fails at once."""
         lines = self.sheet.locator(".voice-status p").filter(has_not_text="Listening to it")
-        lines.first.wait_for(timeout=90_000)
+        lines.first.wait_for(timeout=3 * PATIENCE_MS)
         shown = " ".join(lines.all_inner_texts())
         assert text in shown, shown
 
@@ -44,7 +45,7 @@ class Sheet:
         self.press(button, exact=False)
         self.page.wait_for_function(
             "(wanted) => parseInt(document.querySelector('.voice-clock').textContent) >= wanted",
-            arg=seconds, timeout=(seconds + 30) * 1000,
+            arg=seconds, timeout=seconds * 1000 + PATIENCE_MS,
         )  # fmt: skip
         self.press("Stop", exact=False)
 

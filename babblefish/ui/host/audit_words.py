@@ -24,6 +24,8 @@ _ACTS = {
     "database_set_aside": "set a damaged database aside and began a new one",
     "embedding_added": "stored a voiceprint",
     "embedding_deleted": "deleted a voiceprint",
+    "key_made": "made a key for a program",
+    "key_revoked": "revoked the key of a program",
     "laptop_confirmed": "confirmed a laptop that asked to be added",
     "laptop_paired": "added a laptop",
     "laptop_refused": "refused a laptop that asked to be added",

@@ -66,7 +66,10 @@ _HEAD = (
     '<link rel="stylesheet" href="/web/people.css">'
     '<script type="module" src="/web/people.js"></script>'
     '<link rel="stylesheet" href="/web/laptops.css">'
-    '<script type="module" src="/web/laptops.js"></script></head>'
+    '<script type="module" src="/web/laptops.js"></script>'
+    '<link rel="stylesheet" href="/web/programs.css">'
+    '<link rel="stylesheet" href="/web/status.css">'
+    '<script type="module" src="/web/status.js"></script></head>'
 )
 
 

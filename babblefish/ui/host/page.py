@@ -17,12 +17,15 @@ from babblefish.ui.host.banner import create_banner
 from babblefish.ui.host.laptops import create_laptops_tab
 from babblefish.ui.host.links import Links
 from babblefish.ui.host.people import create_people_tab
+from babblefish.ui.host.programs import create_programs_tab
 from babblefish.ui.host.rooms import QUIETLY, create_rooms_tab
 from babblefish.ui.host.server import create_server_tab
+from babblefish.ui.host.status import create_status_tab
 from babblefish.ui.host.trace import create_trace_tab
 
 if TYPE_CHECKING:
-    from babblefish.ui.pairing import Pairing
+    from starlette.datastructures import State
+
     from rooms.hub import Hub
 
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -74,7 +77,8 @@ def theme() -> Base:
     )
 
 
-def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing) -> gr.Blocks:
+def build(hub: Hub, settings: Settings, links: Links, state: State) -> gr.Blocks:
+    """state: of the application: pairing, keys, gate and watch."""
     with gr.Blocks(
         theme=theme(), title="BabbleFish host", analytics_enabled=False, fill_width=True
     ) as page:
@@ -84,7 +88,9 @@ def build(hub: Hub, settings: Settings, links: Links, pairing: Pairing) -> gr.Bl
             live = [
                 create_rooms_tab(page, hub, settings, links),
                 create_people_tab(page, hub),
-                create_laptops_tab(page, hub, pairing, links),
+                create_laptops_tab(page, hub, state.pairing, links),
+                create_programs_tab(page, state.keys, state.gate, settings, links),
+                create_status_tab(page, state.watch),
                 create_trace_tab(page, hub),
                 create_server_tab(page, hub),
             ]

@@ -13,6 +13,8 @@ from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection
 
+from babblefish.errors import TransportError
+
 Scope = Literal["translate", "transcribe", "speak", "rooms", "watch"]
 """``translate``: text. ``transcribe``: speech to text, and to translations of it. ``speak``: text
 to speech. ``rooms``: open connections to rooms by WebSocket, with a room's token as well.
@@ -47,6 +49,10 @@ class Gate(Protocol):
         """
         ...
 
+    def still(self, caller: Caller) -> bool:
+        """Whether the key of ``caller`` was not revoked meanwhile; for what goes on for long."""
+        ...
+
     def hold(self, caller: Caller) -> AbstractContextManager[None]:
         """One of the connections and long jobs that may be open at once, of this key and of all
         programs together; let go of on leaving the block.
@@ -56,14 +62,21 @@ class Gate(Protocol):
         ...
 
 
-def needs(gate: Gate, scope: Scope) -> Any:
-    """A parameter's type for routes: ``caller: needs(gate, "translate")`` is an admitted Caller,
-    and the OpenAPI document says that a key is needed."""
+def needs(gate: Gate, *scopes: Scope) -> Any:
+    """A parameter's default for routes: ``caller: Caller = needs(gate, "translate")`` is an
+    admitted Caller, and the OpenAPI document says that a key is needed. Of several scopes, one
+    is enough."""
 
     async def admitted(
         connection: HTTPConnection,
         _documented: Annotated[HTTPAuthorizationCredentials | None, Depends(_KEY)] = None,
     ) -> Caller:
-        return await gate.admit(connection, scope)
+        for scope in scopes[:-1]:
+            try:
+                return await gate.admit(connection, scope)
+            except TransportError as error:
+                if error.code != "scope":
+                    raise
+        return await gate.admit(connection, scopes[-1])
 
-    return Annotated[Caller, Depends(admitted)]
+    return Depends(admitted)

@@ -108,16 +108,21 @@ window.fetch = async (...request) => {
 };
 
 // What was shown may be old once the server was away: say so, and load the page anew after.
+// A server that only takes its time is not away: what the host is filling in stays.
 const PING_MS = 3000;
+const AWAY_MS = 12000;
 let lost = null;
-setInterval(async () => {
+async function ping() {
   try {
-    await fetchBefore("/health", { cache: "no-store", signal: AbortSignal.timeout(PING_MS) });
+    await fetchBefore("/health", { cache: "no-store", signal: AbortSignal.timeout(AWAY_MS) });
     if (lost) location.reload();
   } catch {
-    if (lost) return;
-    lost = make("div", "The server does not answer. Trying again…", "bf-lost");
-    lost.setAttribute("role", "alert");
-    document.body.append(lost);
+    if (!lost) {
+      lost = make("div", "The server does not answer. Trying again…", "bf-lost");
+      lost.setAttribute("role", "alert");
+      document.body.append(lost);
+    }
   }
-}, PING_MS);
+  setTimeout(ping, PING_MS);
+}
+setTimeout(ping, PING_MS);
