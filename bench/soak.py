@@ -229,7 +229,11 @@ def main(minutes: float, path: Path) -> int:
             clips = load_clips(settings.weights_dir, 7.0)
             soak = Soak(server, key, data, clips, minutes * 60)
             files = soak.temporary()
-            before, after = asyncio.run(soak.run())
+            try:
+                before, after = asyncio.run(soak.run())
+            except BaseException:
+                print(f"The server: {server.ended=}\n{server.output[-4000:]}")
+                raise
             left = [name for name in soak.temporary() if name not in files]
             lines = [line for line in server.output.splitlines() if '"level": "error"' in line]
     late = [s for s in soak.standings if s.at > _WARM_SHARE * soak.seconds]
