@@ -104,6 +104,12 @@ class Server:
         return "".join(self._printed)
 
     @property
+    def ended(self) -> int | None:
+        """The exit status of a server that ended by itself (negative: by a signal), else None."""
+        assert self._process is not None
+        return self._process.poll()
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -29,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from babblefish.settings import Settings, load_settings
 from bench.client import Phone
 from bench.clips import Clip, load_clips
-from bench.conversation import observe, take_turn
+from bench.conversation import Turn, all_heard, observe, take_turn
 from bench.server import Server
 from bench.soak_programs import Programs
 
@@ -42,6 +42,8 @@ _EVERY_S = 5.0
 _SLOPE_MB = {"server": 1.0, "models": 2.0}
 """a minute, at most: what is kept for people who come back (captions, traces) is bounded, but
 fills within such a time"""
+_LATE_S = 60.0
+"""for which captions that are late, on a machine that is busy, are waited for"""
 _GRACE_S = "5"
 """for which the seat of somebody who broke off is kept"""
 
@@ -81,7 +83,7 @@ class Soak:
 
     async def run(self) -> tuple[Standing, Standing]:
         """Before anybody came (but once, so that everything is loaded), and after they left."""
-        async with httpx.AsyncClient(base_url=self.server.base, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=self.server.base, timeout=120) as http:
             http.headers["Authorization"] = f"Bearer {self.key}"
             programs = Programs(http, self.server, self.key, self.clips, self.done, self.wrong)
             await self._everything_once(programs)
@@ -127,16 +129,18 @@ class Soak:
             Phone(self.server.base, self.server.link, "Marie", "fr", "fr") as marie,
             Phone(self.server.base, self.server.link, "Dan", "en", "en") as dan,
         ):
-            number = 0
+            turns: list[tuple[Turn, Phone]] = []
             while time.monotonic() - begun < until:
+                number = len(turns)
                 speaker, listener = (marie, dan) if number % 2 else (dan, marie)
                 clips = french if number % 2 else english
                 clip = clips[number // 2 % len(clips)].varied(number)
-                turn = await take_turn(speaker, [listener], clip)
+                turns.append((await take_turn(speaker, [listener], clip), listener))
+            await all_heard(turns, _LATE_S)
+            for turn, listener in turns:
                 self.done["sentence"] += 1
                 if not observe(turn, listener).captions:
                     self.wrong["sentence without a caption"] += 1
-                number += 1
 
     async def _passer_by(self) -> None:
         """Joins, listens, leaves; every other one breaks off without a word."""
@@ -229,7 +233,11 @@ def main(minutes: float, path: Path) -> int:
             clips = load_clips(settings.weights_dir, 7.0)
             soak = Soak(server, key, data, clips, minutes * 60)
             files = soak.temporary()
-            before, after = asyncio.run(soak.run())
+            try:
+                before, after = asyncio.run(soak.run())
+            except BaseException:
+                print(f"The server: {server.ended=}\n{server.output[-4000:]}")
+                raise
             left = [name for name in soak.temporary() if name not in files]
             lines = [line for line in server.output.splitlines() if '"level": "error"' in line]
     late = [s for s in soak.standings if s.at > _WARM_SHARE * soak.seconds]
