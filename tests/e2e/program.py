@@ -50,6 +50,8 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._process.poll() not in (None, 0, -signal.SIGKILL):
+            print(f"The program had ended, with {self._process.returncode}:\n{self.output[-4000:]}")
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
