@@ -256,6 +256,10 @@ class Echo:
             interruption.check()
             time.sleep(0.005)
 
+    def until_interrupted_batch(self, jobs):
+        self.until_interrupted(max(seconds for (seconds,) in jobs))
+        return ["done"] * len(jobs)
+
     def crash(self):
         raise ValueError("secret words")
 
