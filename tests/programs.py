@@ -47,7 +47,7 @@ async def serving(hub, engine, certificates=None, options=None, **settings):
     app = create_app(chosen, Borrowed(hub), Borrowed(engine), None, certificates)
     async with (
         running(app, **(options or {})) as base,
-        httpx.AsyncClient(base_url=base.replace("127.0.0.1", "localhost")) as http,
+        httpx.AsyncClient(base_url=base.replace("127.0.0.1", "localhost"), timeout=60) as http,
     ):
         await app.state.ready.wait()
         yield Served(app, hub, http)
