@@ -39,8 +39,8 @@ _FAR = 2.2
 """between the 7 by which the next token is likelier than the end where it is said, and the 0 where
 it is not (means of logarithms, measured on recorded speech)"""
 _AHEAD = 0.06
-"""seconds by which a decoder looks at the next word before it begins: measured by
-``bench/word_times.py``, and where recorded speech is quietest between words"""
+"""seconds by which a decoder looks at the next word before it begins: measured on speech whose word
+times are known (``tests/timed_speech.py``), and where recorded speech is quietest between words"""
 
 
 def following_heads(folder: Path) -> tuple[tuple[int, int], ...]:
