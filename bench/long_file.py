@@ -35,7 +35,7 @@ from babblefish.engine.stages import (
     Recognition,
     RecognitionRequest,
 )
-from babblefish.settings import Settings, load_settings
+from babblefish.settings import load_settings
 from babblefish.storage.storage import Storage
 from babblefish.ui.programs.keys import new_key
 from bench import clips
@@ -234,7 +234,7 @@ def _serve_scripted(port: int, data: Path) -> None:
     from bench.scripted_stages import profile
     from rooms.hub import Hub
 
-    settings = Settings(http=True, data_dir=data)
+    settings = load_settings(http=True, data_dir=data)
     listener = StagePlan(StageSpec("bench.long_file:Listener"), nice=0)
     engine = Engine(replace(profile(0.0, 1), recogniser=listener))
     app = create_app(settings, Hub(settings, engine, Storage(data)), engine)

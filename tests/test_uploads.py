@@ -24,7 +24,7 @@ import webvtt
 from babblefish.engine.engine import Engine
 from babblefish.engine.workers import Priority
 from babblefish.errors import AudioError
-from babblefish.settings import Settings
+from babblefish.settings import load_settings
 from babblefish.storage.storage import Storage
 from babblefish.ui.decoder import decoded
 from babblefish.ui.programs.caller import Caller
@@ -74,7 +74,7 @@ class Served:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("data")
-    settings = Settings(http=True, data_dir=folder, max_upload_mb=4, max_audio_hours=1.0)
+    settings = load_settings(http=True, data_dir=folder, max_upload_mb=4, max_audio_hours=1.0)
     engine = Engine(fake_profile())
     app = create_app(settings, Hub(settings, engine, Storage(folder, **QUICK)), engine)
     async with running(app) as base:

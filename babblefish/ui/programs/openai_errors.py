@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from babblefish import metrics
 from babblefish.errors import BabbleFishError, TransportError
 
 _PREFIX = "/v1/"
@@ -86,6 +87,7 @@ class OpenAIRoute(APIRoute):
 
 
 def _answer(status: int, error: BabbleFishError) -> JSONResponse:
+    metrics.error(error.stage, error.code)
     headers = {"Cache-Control": "no-store"}
     return JSONResponse({"error": error_detail(status, error)}, status, headers)
 
