@@ -34,6 +34,7 @@ class OpenAIServer:
     ) -> None:
         self.base, self.engine, self.keys = base, engine, keys
         self.gate: KeyGate = app.state.gate
+        self.app_keys = app.state.keys
         self.voice = engine.synthesisers[0]
         self._folder = folder
         self.http = httpx.AsyncClient(

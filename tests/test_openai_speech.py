@@ -255,3 +255,19 @@ async def test_models_are_listed_for_whoever_may_speak_or_listen(server):
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.PermissionDeniedError):
         await server.client("text").models.list()
+
+
+async def test_a_revoked_key_is_read_no_further(server):
+    stored, key = await server.app_keys.make("Short-lived", ["speak"], 600, 30)
+    text = " ".join(f"This is sentence number {n} of very many indeed." for n in range(300))
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with server.http.stream(
+            "POST", "/speak", json={"text": text, "language": "en"},
+            headers={"Authorization": f"Bearer {key}"},
+        ) as answer:  # fmt: skip
+            pieces = answer.aiter_bytes()
+            await anext(pieces)
+            await server.app_keys.revoke(stored.id)
+            async for _ in pieces:
+                pass
+    await server.until(lambda: server.gate.open == 0)
