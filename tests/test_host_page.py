@@ -316,7 +316,7 @@ def test_a_server_that_takes_its_time_is_not_away(visitor: Visitor, server: Host
     """Loading the page anew would cost the host what they are filling in."""
     page, held = visitor.page, []
     page.evaluate("() => { window.kept = true }")
-    page.route("**/health", held.append)
+    page.route("**/health", lambda route: held.append(route))
     until(page, lambda: held)
     page.wait_for_timeout(4_000)
     assert page.get_by_text("The server does not answer").count() == 0
