@@ -26,6 +26,7 @@ class Host:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._opened = {server.link.code}
         self._http = httpx.Client(
             base_url=server.base, headers={"Origin": server.base}, timeout=_SECONDS
         )
@@ -54,10 +55,12 @@ class Host:
         session = secrets.token_hex(6)
         job = {"data": self._form(name), "fn_index": self._button["id"], "session_hash": session}
         shown = self._http.post("/admin/gradio_api/run/predict", json=job).raise_for_status()
-        found = re.search(r"/r/(\w+)#t=([\w-]+)", shown.text)
-        if found is None:
-            raise HostFailed("The host's page shows no link after creating a room.")
-        return RoomLink(found[1], found[2])
+        # the page shows the other rooms, too
+        for code, token in re.findall(r"/r/(\w+)#t=([\w-]+)", shown.text):
+            if code not in self._opened:
+                self._opened.add(code)
+                return RoomLink(code, token)
+        raise HostFailed("The host's page shows no new link after creating a room.")
 
     @property
     def _button(self) -> dict[str, Any]:
