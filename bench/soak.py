@@ -64,7 +64,7 @@ class Standing:
     connections: int
     """inet sockets that are not listening"""
     processes: int
-    """that the server started itself; Apertium's, one set for each pair in use, are the translator's"""
+    """that the server started itself; Apertium's, of each pair in use, are the translator's"""
     people: int
 
 
