@@ -27,6 +27,7 @@ from babblefish.engine.stages import (
     Synthesiser,
     Translator,
     VoiceActivityDetector,
+    WordTimer,
 )
 from babblefish.engine.worker import build
 from babblefish.errors import (
@@ -145,6 +146,32 @@ def check_recogniser(stage: Recogniser) -> None:
         assert result.language == language
     if able.batch > 1:
         check_batch(stage, a_language)
+    if able.word_times:
+        check_word_timer(stage, able)
+
+
+def check_word_timer(stage: WordTimer, able: RecogniserCapabilities) -> None:
+    assert able.word_times <= able.languages
+    speech, text = _buzz(3.0), "Anna, 12 — Bob."
+    for language in some(able.word_times, 2):
+        for whole in (True, False):
+            found = stage.align(speech, text, language, whole)
+            said = [word.text for word in found.words]
+            assert said == ["Anna,", "12 —", "Bob."][: len(said)] and (
+                not whole or len(said) in (0, 3)
+            )
+            assert found.used <= len(text) and bool(found.used) == bool(said)
+            times = [t for word in found.words for t in (word.start, word.end)]
+            assert times == sorted(times) and all(0 <= t <= 3.0 for t in times)
+            assert all(0.0 <= word.confidence <= 1.0 for word in found.words)
+    language = min(able.word_times)
+    for odd in ("", "… \0", "<|endoftext|> <|en|>", "a " * 3000):
+        assert stage.align(speech, odd, language, True).used <= len(odd)
+    for audio in BAD_AUDIO.values():
+        raises(RecognitionError, "bad_audio", stage.align, audio, text, language, True)
+    stage.align(ODD_AUDIO["one sample"], text, language, True)
+    stage.align(ODD_AUDIO["far too loud"], text, language, True)
+    raises(RecognitionError, "language", stage.align, speech, text, "tlh", True)
 
 
 def check_recognition(

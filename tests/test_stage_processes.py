@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from babblefish.audio import rms
-from babblefish.engine.workers import PoolPart, WorkerPool
+from babblefish.engine.pool_part import PoolPart
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import WorkerError
 from tests.read_aloud import sentence
 from tests.stage_conformance import SAMPLE_CALLS, STAGES

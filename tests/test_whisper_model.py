@@ -20,7 +20,8 @@ from babblefish.engine.whisper_model import Encoding, Prompted, Tokens, WhisperM
 END, START = 50, 51
 PROMPTS = ([START, 52, 54, 58], [START, 53, 55, 58])
 BEAM = 5
-
+FOLLOWING = ((1, 0), (1, 3))
+"""heads that count as following the speech"""
 
 WIDTH, INNER, VOCABULARY, STEPS, LENGTH = 64, 128, 60, 300, 120
 SHAPES = {
@@ -73,7 +74,7 @@ def checkpoint(tmp_path_factory) -> Path:
     spec = WhisperSpec(2, 4, 2, 4)
     fill(spec, np.random.default_rng(3))
     spec.config.lang_ids, spec.config.suppress_ids_begin = [52, 53], []
-    spec.config.suppress_ids, spec.config.alignment_heads = [], []
+    spec.config.suppress_ids, spec.config.alignment_heads = [], [list(h) for h in FOLLOWING]
     spec.register_vocabulary([SPECIAL.get(i, f"w{i}") for i in range(VOCABULARY)])
     spec.validate()
     spec.optimize(quantization="float32")
@@ -82,7 +83,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 def load(checkpoint: Path) -> WhisperModel:
-    return WhisperModel(checkpoint / "model.bin", threads=1, best=2 * BEAM)
+    return WhisperModel(checkpoint / "model.bin", 1, 2 * BEAM, FOLLOWING)
 
 
 @pytest.fixture(scope="module")
@@ -332,3 +333,27 @@ def test_what_stands_for_silence_weighs_as_much_as_the_silence(checkpoint, monke
     short, whole = (search(model, e, PROMPTS, tokens(), limit=18) for e in encodings)
     assert [h.tokens for h in short] == [h.tokens for h in whole]
     assert [h.score for h in short] == pytest.approx([h.score for h in whole], abs=1e-3)
+
+
+TEXT = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 9]
+
+
+def test_reading_a_text_a_few_tokens_at_a_time_changes_nothing(model, monkeypatch):
+    encoding = model.encode(features(8), 200)
+    whole = model.read(encoding, PROMPTS[0], TEXT, tokens())
+    assert whole.attention.shape[:2] == (len(FOLLOWING), len(TEXT) + 1)
+    assert whole.attention.sum(axis=2) == pytest.approx(1.0, abs=1e-4)
+    monkeypatch.setattr(whisper_model, "_READ_AT_ONCE", 6)
+    pieces = model.read(encoding, PROMPTS[0], TEXT, tokens())
+    for name in ("scores", "end_scores", "attention"):
+        assert getattr(pieces, name) == pytest.approx(getattr(whole, name), abs=1e-3)
+    step = model.begin(encoding, np.array([[*PROMPTS[0], *TEXT[:4]]]), [7], tokens().allowed)
+    assert whole.scores[4] == pytest.approx(step.scores()[0, TEXT[4]], abs=1e-3)
+    assert whole.end_scores[4] == pytest.approx(step.scores()[0, END], abs=1e-3)
+
+
+def test_without_a_list_the_upper_half_of_the_layers_follows_the_speech(checkpoint):
+    for unknown in ((), ((7, 0),)):
+        found = WhisperModel(checkpoint / "model.bin", 1, 2 * BEAM, unknown)
+        reading = found.read(found.encode(features(8), 200), PROMPTS[0], TEXT, tokens())
+        assert len(reading.attention) == 4, "all heads of the second of two layers"

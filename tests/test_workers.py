@@ -12,8 +12,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from babblefish.engine.pool_part import PoolPart
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.workers import PoolPart, Priority, WorkerPool
+from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import BabbleFishError, WeightsError, WorkerError
 from tests.patience import PATIENCE, until
 
@@ -91,7 +92,7 @@ async def test_a_draft_is_given_up_for_something_urgent_and_for_nothing_else(poo
     with pytest.raises(WorkerError) as error:
         await draft
     assert error.value.code == "superseded" and await later == 1
-    for priority in (Priority.NOW, Priority.NEXT, Priority.BATCH):
+    for priority in (Priority.NOW, Priority.NEXT):
         running = begin(priority)
         await asyncio.sleep(0.02)
         await pool.call("echo", "now")

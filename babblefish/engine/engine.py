@@ -23,11 +23,13 @@ from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.offers import Abilities
 from babblefish.engine.pitch import Pitch, measure
+from babblefish.engine.pool_part import PoolPart
+from babblefish.engine.precedence import Precedence
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import SPEECH_RATE, RecogniserCapabilities
 from babblefish.engine.strain import Strain
 from babblefish.engine.text_language import TextLanguage, TextLanguages
-from babblefish.engine.workers import PoolPart, Priority, WorkerPool
+from babblefish.engine.workers import Priority, WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance, Word
@@ -52,15 +54,18 @@ class Engine:
         self.pools: list[WorkerPool] = []
         self._shared: dict[str, WorkerPool] = {}
         """factory → the pool that holds several of the stages"""
-        self._vad = self._pool("vad", profile.vad)
+        self._precedence = Precedence() if profile.shares_cores else None
+        self._vad = self._pool("vad", profile.vad, None)
         self.recogniser = self._stage("recogniser", profile.recogniser)
         translator, drafter = profile.translator, profile.drafter
         self.translator = self._stage("translator", translator) if translator else None
-        self._drafter = self._pool("drafter", drafter) if drafter else None
+        precedence = self._precedence
+        self._drafter = self._pool("drafter", drafter, precedence) if drafter else None
         self.synthesisers = [
-            self._pool(f"synthesiser-{i}", plan) for i, plan in enumerate(profile.synthesisers)
+            self._pool(f"synthesiser-{i}", plan, precedence)
+            for i, plan in enumerate(profile.synthesisers)
         ]
-        self.speaker_encoder = self._pool("speaker", profile.speaker_encoder)
+        self.speaker_encoder = self._pool("speaker", profile.speaker_encoder, precedence)
         self._activity = VoiceActivity(self._vad)
         self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
         self._preparing: set[asyncio.Task] = set()
@@ -70,19 +75,20 @@ class Engine:
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
         self._strain = Strain([shared, *self.synthesisers], profile.cores)
 
-    def _pool(self, name: str, plan: StagePlan) -> WorkerPool:
+    def _pool(self, name: str, plan: StagePlan, precedence: Precedence | None) -> WorkerPool:
         pool = WorkerPool(
-            name, plan.spec, processes=plan.processes, threads=plan.threads, nice=plan.nice
-        )
+            name, plan.spec, processes=plan.processes, threads=plan.threads, nice=plan.nice,
+            precedence=precedence,
+        )  # fmt: skip
         self.pools.append(pool)
         return pool
 
     def _stage(self, name: str, plan: StagePlan) -> WorkerPool | PoolPart:
         """A pool of its own, or the part of one that is there already."""
         if not plan.spec.part:
-            return self._pool(name, plan)
+            return self._pool(name, plan, self._precedence)
         if plan.spec.factory not in self._shared:
-            self._shared[plan.spec.factory] = self._pool(name, plan)
+            self._shared[plan.spec.factory] = self._pool(name, plan, self._precedence)
         return PoolPart(self._shared[plan.spec.factory], plan.spec.part)
 
     @property

@@ -68,7 +68,6 @@ class EspeakSynthesiser:
             raise _broken()
         self._heard: list[np.ndarray] = []
         self._callback = _Callback(self._hear)
-        self._library.espeak_SetSynthCallback(self._callback)
         self._codes = self._find_languages()
         self.capabilities = SynthesiserCapabilities(
             voices={
@@ -84,7 +83,13 @@ class EspeakSynthesiser:
         self._choose(language, voice, speed)
         if not any(c.isalnum() for c in text):
             return np.zeros(0, np.float32)
+        spoken = self._speak(text)
+        return match_loudness(trim(resample(spoken, self._rate, PLAYOUT_RATE)))
+
+    def _speak(self, text: str) -> np.ndarray:
+        """(n,) float32 at the library's rate."""
         self._heard.clear()
+        self._library.espeak_SetSynthCallback(self._callback)  # there may be another of our kind
         spoken = text.replace("\0", " ")[:_MAX_CHARACTERS].encode("utf-8", "replace") + b"\0"
         failed = self._library.espeak_Synth(
             ctypes.c_char_p(spoken), ctypes.c_size_t(len(spoken)), 0, 1, 0, _UTF8, None, None
@@ -93,8 +98,7 @@ class EspeakSynthesiser:
             raise SynthesisError("bad_audio", "espeak-ng could not speak the text.")
         if not self._heard:
             return np.zeros(0, np.float32)
-        samples = np.concatenate(self._heard).astype(np.float32) / 32768.0
-        return match_loudness(trim(resample(samples, self._rate, PLAYOUT_RATE)))
+        return np.concatenate(self._heard).astype(np.float32) / 32768.0
 
     def prepare(self, language: str) -> None:
         """Nothing to do: the library has every language at hand."""

@@ -25,6 +25,10 @@ partial caption may delay the transcript that everything else waits for; the pla
 to nothing and speaks where it is late already"""
 
 
+SHARED_CORES = 4
+"""up to so many are not shared out among the stages"""
+
+
 @dataclass(frozen=True, slots=True)
 class StagePlan:
     """One stage and the processes it runs in."""
@@ -51,6 +55,11 @@ class Profile:
     cores: int = 1
     """what the plan was made for"""
 
+    @property
+    def shares_cores(self) -> bool:
+        """Whether every stage may use every core, so that one slows the others down."""
+        return self.cores <= SHARED_CORES
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadPlan:
@@ -71,7 +80,7 @@ def plan_threads(cores: int, most_per_recogniser: int = 8) -> ThreadPlan:
     use every core. Beyond ``most_per_recogniser`` threads a small recogniser gets no faster; more
     processes serve more speakers at once instead.
     """
-    if cores <= 4:
+    if cores <= SHARED_CORES:
         return ThreadPlan(max(1, cores), 1, max(1, cores), 1, 1)
     speaker = max(1, cores // 32)
     recognition = max(2, cores // 4)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -200,8 +201,9 @@ class _Listening:
     def align(self, text: str, voiced: np.ndarray, whole: bool) -> Alignment:
         """voiced: how likely it is that somebody speaks in each FRAME."""
         language = self._request.language or "en"
+        window = _window(self._features.shape[1], WINDOWS)
         return self._of.word_timing.align(
-            self._encode(_window(self._features.shape[1], WINDOWS)), self._seconds, voiced, text,
+            partial(self._encode, window), self._seconds, voiced, text,
             self._of.tokenizers[language, "transcribe"], language not in _UNSPACED,
             None if whole else self._token_limit(language),
         )  # fmt: skip

@@ -15,8 +15,8 @@ _MEDIAN = 7
 
 def token_edges(attention: np.ndarray) -> np.ndarray:
     """attention: float32 (heads, tokens + 1, steps), rows for each token and one for the end; steps
-    of the clip alone. Returns where each token begins and the last one ends, as fractional-free
-    steps: int64 (tokens + 1,), never falling; the first is 0."""
+    of the clip alone. Returns the step in which each token begins, and the last one ends: int64
+    (tokens + 1,), never falling; the first is 0."""
     sharp = attention - attention.mean(axis=1, keepdims=True)
     sharp /= attention.std(axis=1, keepdims=True) + 1e-9
     return _path(-_median(sharp).mean(axis=0))

@@ -8,6 +8,7 @@ holds, so that a long recording can be done clip by clip. Knows no queue and no 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,9 +28,19 @@ _FRAME_SECONDS = FRAME / 16_000
 _VOICED = 0.35
 _SHORTEST_PAUSE = 0.12
 """seconds without a voice that count as a pause"""
-_NEAR = 0.25
+_NEAR = 0.35
 """seconds: a word that ends or begins so near to a pause does so where the pause does"""
-_SHORTEST_WORD = 0.02
+_TAIL = 0.5
+"""seconds: what is spoken for no longer than this before a pause belongs to the word before"""
+_UNLIKELY = -9.0
+"""logarithm of a probability; less says no more. What a transcript spells otherwise than Whisper
+would is said nevertheless"""
+_FAR = 2.2
+"""between the 7 by which the next token is likelier than the end where it is said, and the 0 where
+it is not (means of logarithms, measured on recorded speech)"""
+_AHEAD = 0.06
+"""seconds by which a decoder looks at the next word before it begins: measured on speech whose word
+times are known (``tests/timed_speech.py``), and where recorded speech is quietest between words"""
 
 
 def following_heads(folder: Path) -> tuple[tuple[int, int], ...]:
@@ -103,23 +114,24 @@ class WordTiming:
         self._model, self._which = model, which
 
     def align(
-        self, encoding: Encoding, seconds: float, voiced: np.ndarray, text: str,
+        self, encode: Callable[[], Encoding], seconds: float, voiced: np.ndarray, text: str,
         tokenizer: Tokenizer, spaced: bool, most: int | None,
     ) -> Alignment:  # fmt: skip
-        """encoding: of a clip of so many ``seconds``. voiced: float32 (frames,), how likely it is
+        """encode: a clip of so many ``seconds``. voiced: float32 (frames,), how likely it is
         that somebody speaks in each FRAME. tokenizer: for the language of ``text``. most: only the
         beginning of the text is said, in so many tokens at most; None: all of it is.
 
-        Raises WorkerError("superseded") when nobody waits for it any more.
+        Finds nothing where nobody speaks. Raises WorkerError("superseded") when nobody waits for it
+        any more.
         """
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         room = self._model.longest - len(prompt)
         written = _Text.written(text, tokenizer, spaced)
         if most is not None:
             written = written.cut(min(most, room))
-        if not written.spans or len(written.tokens) > room:
+        if not written.spans or len(written.tokens) > room or not (voiced >= _VOICED).any():
             return Alignment((), 0)
-        reading = self._model.read(encoding, prompt, written.tokens, self._which)
+        reading = self._model.read(encode(), prompt, written.tokens, self._which)
         if most is not None:
             written = written.cut(_spoken(written, reading))
             if not written.spans:
@@ -127,6 +139,7 @@ class WordTiming:
         steps = max(1, min(round(seconds / STEP), reading.attention.shape[2]))
         rows = len(written.tokens) + 1
         edges = word_alignment.token_edges(reading.attention[:, :rows, :steps]) * STEP
+        edges[1:] += _AHEAD
         starts = np.interp(
             [written.begun(span.spoken_start) for span in written.spans], range(rows), edges
         )
@@ -145,9 +158,11 @@ class WordTiming:
 
 
 def _spoken(written: _Text, reading: Reading) -> int:
-    """How many tokens of ``written`` are said: where it is likeliest that the text ends."""
-    before = np.concatenate([[0.0], np.cumsum(reading.scores, dtype=np.float64)])
-    likely = before + reading.end_scores
+    """How many tokens of ``written`` are said: as long as going on is far likelier than ending."""
+    goes_on = np.maximum(reading.scores, _UNLIKELY).astype(np.float64)
+    ends_here = np.maximum(reading.end_scores, _UNLIKELY)
+    gained = goes_on - ends_here[:-1] - _FAR
+    likely = np.concatenate([[0.0], np.cumsum(gained)]) + ends_here
     ends = [0, *(written.tokens_until(span) for span in written.spans)]
     return max(ends, key=likely.__getitem__)
 
@@ -173,17 +188,24 @@ def pauses(voiced: np.ndarray, seconds: float) -> list[tuple[float, float]]:
 def at_pauses(
     starts: np.ndarray, ends: np.ndarray, silences: list[tuple[float, float]], seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Words (n,) that begin and end nearly where nobody speaks do so exactly there."""
+    """Words (n,) that begin and end nearly where nobody speaks do so exactly there; the last one
+    before a pause lasts until then."""
     starts, ends = starts.copy(), ends.copy()
+    last = len(starts) - 1
     for a, b in silences:
         for i in np.flatnonzero((starts < b) & (ends > a)):
-            if starts[i] >= a - _NEAR and ends[i] > b:
-                if i and starts[i] < a and ends[i - 1] <= a:
+            if starts[i] >= a - _NEAR and ends[i] >= b:
+                if i and a > starts[i] >= ends[i - 1]:
                     ends[i - 1] = a
                 starts[i] = b
-            elif ends[i] <= b + _NEAR and starts[i] < a:
-                if i + 1 < len(starts) and ends[i] > b and starts[i + 1] >= b:
-                    starts[i + 1] = b
+            elif starts[i] < a and ends[i] <= b + _NEAR:
+                if i < last and ends[i] > b:
+                    starts[i + 1] = min(starts[i + 1], b)
                 ends[i] = a
-    ends = np.minimum(np.maximum(ends, starts + _SHORTEST_WORD), seconds)
-    return np.minimum(starts, ends), ends
+    for a in (*(a for a, _ in silences), seconds):
+        i = int(np.searchsorted(ends, a)) - 1  # the last one that ends before the pause
+        if i >= 0 and a - ends[i] < _TAIL and (i == last or starts[i + 1] >= a):
+            ends[i] = a
+    edges = np.stack([starts, ends], axis=1).ravel()
+    edges = np.minimum(np.maximum.accumulate(edges), seconds).reshape(-1, 2)
+    return edges[:, 0], edges[:, 1]

@@ -50,6 +50,10 @@ class Job:
     """how many of its kind may be done at once"""
     begun: float = field(default=0.0, compare=False)
     interrupted: bool = field(default=False, compare=False)
+    gave_way: int = field(default=0, compare=False)
+    """how often it was stopped for something more urgent, to be done again"""
+    let_through: bool = field(default=False, compare=False)
+    """whether it goes on although rooms work elsewhere"""
 
 
 class WorkerProcess:

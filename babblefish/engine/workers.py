@@ -3,9 +3,10 @@
 Models never run in the server's process: there, their threads and the interpreter lock would
 starve the 20 ms audio clock. A ``WorkerPool`` owns the processes of one stage; callers await
 ``call``. Jobs wait in a bounded priority queue on this side and go to a process one at a time,
-so that an urgent job waits for at most one other, which is given up if it is a draft. A process
-that dies or hangs is replaced and its job fails with a WorkerError. Pools know no rooms and no
-messages.
+so that an urgent job waits for at most one other, which is given up if it is a draft, and stopped
+and done again later if nobody listens to it (``Priority.BATCH``; see also ``precedence.py``). A
+process that dies or hangs is replaced and its job fails with a WorkerError. Pools know no rooms and
+no messages.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import structlog
 
+from babblefish.engine.precedence import Precedence
 from babblefish.engine.stages import StageSpec
 from babblefish.engine.worker_process import BACKOFF, Job, WorkerProcess
 from babblefish.errors import BabbleFishError, WorkerError
@@ -38,7 +40,18 @@ class Priority(IntEnum):
     DRAFT = 2
     """partial captions: worthless when late, dropped first"""
     BATCH = 3
-    """files and other work without a listener"""
+    """files and other work without a listener: begins where a process is left for what is urgent,
+    is stopped for it and done again later"""
+
+
+MOST_STOPS = 20
+"""times that a job without a listener is stopped; then it is done to its end. So at most one in
+so many urgent jobs has to wait for one"""
+_HEAVY = 0.05
+"""mean seconds of a job from which a pool's work without a listener rests while rooms work"""
+_LEARNING = 0.2
+_ASK_AGAIN = 0.05
+"""seconds after which a process is asked once more to leave its job, then after twice as many"""
 
 
 @dataclass(slots=True)
@@ -47,6 +60,8 @@ class PoolStats:
     errors: int = 0
     restarts: int = 0
     dropped: int = 0
+    gave_way: int = 0
+    """times that a job without a listener was stopped, to be done again"""
     busy_seconds: float = 0.0
 
 
@@ -55,12 +70,20 @@ class WorkerPool:
 
     def __init__(
         self, name: str, spec: StageSpec, *, processes: int = 1, threads: int = 1,
-        nice: int = 5, max_queue: int = 64,
+        nice: int = 5, max_queue: int = 64, precedence: Precedence | None = None,
     ) -> None:  # fmt: skip
+        """max_queue: jobs that wait; half as many without a listener. precedence: where the cores
+        are shared with other pools."""
         self.name, self.spec, self.threads, self.nice = name, spec, threads, nice
         self.capabilities: Any = None
         self.stats = PoolStats()
         self._count, self._max_queue = processes, max_queue
+        self._precedence = precedence
+        if precedence is not None:
+            precedence.join(self)
+        self._job_seconds = 0.0
+        """of a job, lately"""
+        self._batch_seconds = 0.0
         self._queue: list[Job] = []
         self._order = itertools.count()
         self._processes: list[WorkerProcess] = []
@@ -80,15 +103,17 @@ class WorkerPool:
 
     @property
     def worked(self) -> float:
-        """Seconds of work so far, of all processes, including what is being done now."""
+        """Seconds of work so far, of all processes, including what is being done now, without that
+        which steps back for what is urgent."""
         now = time.monotonic()
-        running = [now - p.current[0].begun for p in self._processes if p.current]
-        return self.stats.busy_seconds + sum(running)
+        running = [now - job.begun for job in self._running() if job.key[0] != Priority.BATCH]
+        return self.stats.busy_seconds - self._batch_seconds + sum(running)
 
     @property
     def idle(self) -> bool:
-        """Whether a call made now would be served at once."""
-        return bool(self._idle) and not self._queue
+        """Whether an urgent call made now would be served at once."""
+        urgent = bool(self._queue) and self._queue[0].key[0] != Priority.BATCH
+        return not urgent and (bool(self._idle) or any(map(_may_stop, self._running())))
 
     @property
     def pids(self) -> list[int]:
@@ -130,6 +155,8 @@ class WorkerPool:
         them gets, errors included.
         Raises what the stage raised, or WorkerError("worker_died" | "worker_hung" |
         "overloaded" | "closed" | "stage_crashed"), and for a draft also "superseded".
+        "overloaded" comes at once, or when more urgent jobs need the place in the queue; a job
+        without a listener never takes the place of one with a listener.
         Cancelling takes the job out of the queue; one that already runs is given up if the stage
         can (see ``interruption``), else finished and its answer dropped.
         """
@@ -142,10 +169,16 @@ class WorkerPool:
             (int(priority), due, next(self._order)), method, args, timeout,
             self._loop.create_future(), batch,
         )  # fmt: skip
+        if self._precedence is None or priority is Priority.BATCH:
+            return await self._answer(job)
+        with self._precedence.room():
+            return await self._answer(job)
+
+    async def _answer(self, job: Job) -> Any:
         self._admit(job)
         self._dispatch()
-        if priority is Priority.NOW and job in self._queue:
-            self._interrupt_draft()
+        if job in self._queue:
+            self._make_room(job)
         try:
             return await job.done
         finally:
@@ -157,7 +190,8 @@ class WorkerPool:
 
     def _admit(self, job: Job) -> None:
         heapq.heappush(self._queue, job)
-        if len(self._queue) <= self._max_queue:
+        patient = [waiting for waiting in self._queue if waiting.key[0] == Priority.BATCH]
+        if len(self._queue) <= self._max_queue and len(patient) <= max(1, self._max_queue // 2):
             return
         least = max(self._queue)
         self._queue.remove(least)
@@ -170,7 +204,10 @@ class WorkerPool:
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
-            job = heapq.heappop(self._queue)
+            job = self._queue[0]
+            if not job.done.done() and not self._may_begin(job):
+                return
+            heapq.heappop(self._queue)
             if job.done.done():
                 continue
             process = self._idle.pop()
@@ -178,6 +215,24 @@ class WorkerPool:
             timeout = sum(job.timeout for job in jobs)
             self._timers[process] = self._loop.call_later(timeout, self._on_hang, process, timeout)
             process.give(jobs)
+
+    def _may_begin(self, job: Job) -> bool:
+        """Not where it has no listener and would take the last process that is left for those who
+        have one, or the cores that they need."""
+        if job.key[0] != Priority.BATCH:
+            return True
+        patient = sum(other.key[0] == Priority.BATCH for other in self._running())
+        if patient >= max(1, self._count - 1):
+            return False
+        if self._precedence is None or self._job_seconds < _HEAVY:
+            return True
+        answer = self._precedence.ask()
+        job.let_through = answer is None
+        return answer is not False
+
+    def _running(self) -> list[Job]:
+        """The first job of each process that works; others that it does at once are like it."""
+        return [process.current[0] for process in self._processes if process.current]
 
     def _companions(self, first: Job) -> list[Job]:
         """Jobs that go to a process together with ``first``; taken out of the queue."""
@@ -190,18 +245,49 @@ class WorkerPool:
             heapq.heapify(self._queue)
         return alike
 
-    def _interrupt_draft(self) -> None:
-        """Something urgent has to wait: let one process give up a draft, if any makes one."""
-        running = [process.current[0] for process in self._processes if process.current]
-        drafts = [job for job in running if job.key[0] == Priority.DRAFT and not job.interrupted]
-        if drafts:
+    def _make_room(self, job: Job) -> None:
+        """A job has to wait: let one process stop what has no listener, or for something urgent
+        give up a draft, if any makes one."""
+        if job.key[0] == Priority.BATCH:
+            return
+        running = [other for other in self._running() if not other.interrupted]
+        patient = [other for other in running if _may_stop(other)]
+        drafts = [other for other in running if other.key[0] == Priority.DRAFT]
+        if patient:
+            self._stop(patient[-1])
+        elif drafts and job.key[0] == Priority.NOW:
             self._interrupt(drafts[0])
+
+    def give_way(self) -> None:
+        """See ``precedence.Yielding``."""
+        if self._job_seconds >= _HEAVY:
+            for job in self._running():
+                if _may_stop(job) and not job.let_through:
+                    self._stop(job)
+
+    def go_on(self) -> None:
+        """See ``precedence.Yielding``."""
+        if not self._closed:
+            self._dispatch()
+
+    def _stop(self, first: Job) -> None:
+        """Ask the process that does ``first``, and what it does together with it, to leave it."""
+        for process in self._processes:
+            if process.current and process.current[0] is first:
+                self._leave(process, process.current)
 
     def _interrupt(self, job: Job) -> None:
         for process in self._processes:
             if process.current == [job]:  # others may wait for what it shares a batch with
+                self._leave(process, process.current)
+
+    def _leave(self, process: WorkerProcess, jobs: list[Job], again: float = _ASK_AGAIN) -> None:
+        """Ask until it does: a process that has yet to begin with its jobs does not hear it."""
+        if process.current is jobs and not self._closed:
+            for job in jobs:
                 job.interrupted = True
-                process.interrupt()
+            process.interrupt()
+            self._loop.call_later(again, self._leave, process, jobs, 2 * again)
 
     def _post(self, callback: Any, *args: Any) -> None:
         """Run ``callback`` on the event loop; called from the processes' threads."""
@@ -226,8 +312,14 @@ class WorkerPool:
 
     def _on_answer(self, process: WorkerProcess, answers: list[Any], seconds: float) -> None:
         """answers: one for each of the process's jobs; those that failed have an error."""
-        self.stats.calls += len(process.current)
         self.stats.busy_seconds += seconds
+        if process.current[0].key[0] == Priority.BATCH:
+            self._batch_seconds += seconds
+        if _again(process.current[0], answers[0]):
+            self._later(process)
+            return
+        self._job_seconds += _LEARNING * (seconds - self._job_seconds)
+        self.stats.calls += len(process.current)
         for job, answer in zip(process.current, answers, strict=True):
             failed = isinstance(answer, BabbleFishError)
             self.stats.errors += failed
@@ -236,6 +328,16 @@ class WorkerPool:
                     job.done.set_exception(answer)
                 else:
                     job.done.set_result(answer)
+        self._free(process)
+
+    def _later(self, process: WorkerProcess) -> None:
+        """What it stopped for something more urgent waits again, before others of its kind."""
+        for job in process.current:
+            job.interrupted = job.let_through = False
+            job.gave_way += 1
+            if not job.done.done():
+                self.stats.gave_way += 1
+                heapq.heappush(self._queue, job)
         self._free(process)
 
     def _on_hang(self, process: WorkerProcess, timeout: float) -> None:
@@ -283,28 +385,15 @@ class WorkerPool:
             self._ready.exception()  # start() may have been cancelled; do not warn
 
 
-class PoolPart:
-    """One of several stages that a pool's processes hold, to be called like a pool of its own."""
+def _may_stop(job: Job) -> bool:
+    """Whether it has no listener and was not stopped too often."""
+    return job.key[0] == Priority.BATCH and job.gave_way < MOST_STOPS and not job.interrupted
 
-    def __init__(self, pool: WorkerPool, part: str) -> None:
-        self.pool, self._part = pool, part
 
-    @property
-    def name(self) -> str:
-        return self.pool.name
-
-    @property
-    def stats(self) -> PoolStats:
-        """Of the whole pool."""
-        return self.pool.stats
-
-    @property
-    def capabilities(self) -> Any:
-        return self.pool.capabilities.parts[self._part]
-
-    async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """See ``WorkerPool.call``."""
-        return await self.pool.call(f"{self._part}.{method}", *args, **options)
+def _again(job: Job, answer: Any) -> bool:
+    """Whether it was stopped, and did."""
+    stopped = isinstance(answer, WorkerError) and answer.code == "superseded"
+    return stopped and job.interrupted and job.key[0] == Priority.BATCH
 
 
 def _fail(jobs: Sequence[Job], error: BabbleFishError) -> None:

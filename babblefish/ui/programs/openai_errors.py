@@ -26,7 +26,8 @@ _CODES = {"api_key": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 _PARAMS = {
     "voice": "voice", "language": "language", "nothing_to_say": "input", "unspeakable": "input",
     "file_unreadable": "file", "file_broken": "file", "no_audio": "file", "empty_audio": "file",
-    "bad_audio": "file", "too_long": "file",
+    "bad_audio": "file", "too_long": "file", "truncated": "file", "channels": "file",
+    "rate": "file", "undecodable": "file", "no_file": "file",
 }  # fmt: skip
 """our codes → the field that they are about"""
 
