@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 ARGS ?=
 
-.PHONY: run accelerator setup prepare-dev python test check bench bench-large clean
+.PHONY: run accelerator setup prepare-dev python test check bench soak bench-large clean
 
 run: setup
 	@exec $(RUN) app.py serve $(ARGS)
@@ -32,6 +32,9 @@ check: prepare-dev
 
 bench: prepare-dev
 	$(RUN) app.py bench $(ARGS)
+
+soak: prepare-dev
+	$(RUN) -m bench.soak $(ARGS)
 
 bench-large: prepare-dev
 	$(RUN) -m bench.big_seamless $(ARGS)

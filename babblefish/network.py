@@ -17,6 +17,9 @@ from babblefish.errors import SettingsError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_STALLED_MS = 180_000
+"""for which a connection may take nothing of what it is sent before it ends: closing it politely
+would wait for that without end"""
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _VIRTUAL = re.compile(r"(docker|br-|veth|virbr|vmnet|vboxnet|cni|flannel|tun|tap|zt|wg)")
 
@@ -61,6 +64,8 @@ def bind(host: str, port: int, option: str = "--port") -> socket.socket:
         # Without its protocol, asyncio would leave Nagle's delay of 40 ms on every answer.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted there has it, too
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
         try:
             listener.bind(address)
         except OSError:

@@ -39,9 +39,10 @@ class RoomLink:
 
 
 class Server:
-    """Context manager. The server listens on localhost, with its data in ``data_dir``."""
+    """Context manager. The server listens on localhost, with its data in ``data_dir``.
+    environment: further settings."""
 
-    def __init__(self, settings: Settings, data_dir: Path) -> None:
+    def __init__(self, settings: Settings, data_dir: Path, **environment: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -55,6 +56,7 @@ class Server:
             "BABBLEFISH_PROFILE": settings.profile,
             "BABBLEFISH_THREADS": str(settings.threads),
             "BABBLEFISH_OFFERS_PER_MINUTE": "600",
+            **environment,
         }
         self._printed: list[str] = []
         self._process: subprocess.Popen[str] | None = None
@@ -100,6 +102,12 @@ class Server:
     @property
     def output(self) -> str:
         return "".join(self._printed)
+
+    @property
+    def ended(self) -> int | None:
+        """The exit status of a server that ended by itself (negative: by a signal), else None."""
+        assert self._process is not None
+        return self._process.poll()
 
     @property
     def pid(self) -> int:

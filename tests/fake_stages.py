@@ -47,7 +47,8 @@ class ToneRecogniser:
 
     Frequencies ask for trouble: 6000 Hz crashes, 6100 kills the process, 6200 hangs,
     6300 returns garbage, 6400 raises; 5500 Hz is never translated, and 5600 is heard as whatever
-    is in the glossary. Of the languages that may be spoken, low tones are the first.
+    is in the glossary, 5800 as what came before. Of the languages that may be spoken, low tones
+    are the first.
     """
 
     capabilities = RecogniserCapabilities(
@@ -94,6 +95,8 @@ class ToneRecogniser:
         text = f"said {hertz} for {round(loud.mean() * len(audio) / 1600)}" if loud.any() else ""
         if hertz == 5600 and text:
             text = f"this is {', '.join(sorted(request.glossary))}"
+        if hertz == 5800 and text:
+            text = f"after {request.context}"
         wanted = request.translate_into
         if request.translate_when is not None and language not in request.translate_when:
             wanted = ()

@@ -6,17 +6,22 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request, WebSocket
+from limits.storage import memory
 
 from babblefish.errors import BabbleFishError
 from babblefish.settings import Settings
 from babblefish.storage.storage import Storage
+from babblefish.ui.programs import keys as keys_module
 from babblefish.ui.programs.caller import Caller, needs
 from babblefish.ui.programs.gate import KeyGate
 from babblefish.ui.programs.keys import SCOPES, Keys
@@ -24,6 +29,7 @@ from babblefish.ui.programs.refusals import turn_away
 from babblefish.ui.server import create_app
 from rooms.hub import Hub
 from tests.fakes_hub import QuietEngine
+from tests.patience import PATIENCE
 from tests.served import running
 from tests.stored import QUICK
 
@@ -54,6 +60,20 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """The storage may take its time, and is looked at often; however long a test takes, all that
+    it does happens within one minute of the rate limits."""
+    now = time.time()
+    minute = SimpleNamespace(time=lambda: now)
+    with (
+        mock.patch.object(keys_module, "_READ_S", PATIENCE),
+        mock.patch.object(keys_module, "_LOOK_S", 0.05),
+        mock.patch.object(memory, "time", minute),
+    ):
+        yield
+
+
 @contextlib.asynccontextmanager
 async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator[Programs]:
     """folder: where keys are stored; None: nowhere. The server stands behind a reverse proxy,
@@ -64,8 +84,11 @@ async def programs(folder: Path | None = None, **settings: Any) -> AsyncIterator
     release = asyncio.Event()
     add_program_routes(app, release)
     proxied = {"proxy_headers": True, "forwarded_allow_ips": chosen.trusted_proxies}
-    async with running(app, **proxied) as base:
-        async with httpx.AsyncClient(base_url=base, timeout=60) as http:
+    with patient():
+        async with (
+            running(app, **proxied) as base,
+            httpx.AsyncClient(base_url=base, timeout=PATIENCE) as http,
+        ):
             yield Programs(base, hub, app.state.keys, app.state.gate, http, release)
 
 

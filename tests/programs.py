@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import struct
@@ -46,7 +47,7 @@ async def serving(hub, engine, certificates=None, options=None, **settings):
     app = create_app(chosen, Borrowed(hub), Borrowed(engine), None, certificates)
     async with (
         running(app, **(options or {})) as base,
-        httpx.AsyncClient(base_url=base.replace("127.0.0.1", "localhost")) as http,
+        httpx.AsyncClient(base_url=base.replace("127.0.0.1", "localhost"), timeout=60) as http,
     ):
         await app.state.ready.wait()
         yield Served(app, hub, http)
@@ -144,7 +145,8 @@ async def program(server: Served, config: dict | None, **options) -> AsyncIterat
         there = Program(socket)
         try:
             if config is not None:
-                await there.say(config)
+                with contextlib.suppress(websockets.ConnectionClosed):  # turned away before that
+                    await there.say(config)
             yield there
         finally:
             await there.close()

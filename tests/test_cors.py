@@ -11,6 +11,7 @@ import websockets
 from babblefish.errors import SettingsError
 from babblefish.settings import load_settings
 from babblefish.ui.programs.paths import PROGRAMS, UPLOADS
+from tests.patience import PATIENCE
 from tests.program_routes import code, programs
 
 pytestmark = pytest.mark.asyncio
@@ -163,7 +164,7 @@ async def test_an_endless_upload_is_cut_off_where_it_is_too_long():
         )
         for _ in range(11):
             writer.write(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await writer.drain()
             assert b" 413 " in await reader.readline()
         writer.close()

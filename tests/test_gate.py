@@ -18,17 +18,11 @@ from babblefish.ui.access import Access, RateLimited, TryLater
 from babblefish.ui.programs.caller import Caller
 from babblefish.ui.programs.keys import Keys, new_key
 from babblefish.ui.server import _config as server_config
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.program_routes import Programs, checkpointed, code, programs, without_database
 from tests.stored import NOW, contains, opened
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch):
-    """The storage is looked at without waiting."""
-    monkeypatch.setattr("babblefish.ui.programs.keys._LOOK_S", 0.05)
 
 
 async def test_a_key_lets_a_program_in_and_is_stored_as_a_hash_only(tmp_path, caplog):
@@ -293,7 +287,7 @@ async def test_keys_outlive_a_database_that_is_lost_while_the_server_runs(tmp_pa
         damage(path)
         await until(lambda: path.exists() and (storage.health.set_aside or damage is Path.unlink))
         assert await statuses(server, 1, "/translate", key) == [200]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while [stored.name for stored in await storage.keys()] != ["Kiosk"]:
                 await asyncio.sleep(0.05)
     async with programs(tmp_path) as server:

@@ -312,6 +312,22 @@ def test_a_server_that_went_away_is_said_and_the_page_recovers(
     visitor.problems.clear()  # the browser's own words for it
 
 
+def test_a_server_that_takes_its_time_is_not_away(visitor: Visitor, server: HostServer) -> None:
+    """Loading the page anew would cost the host what they are filling in."""
+    page, held = visitor.page, []
+    page.evaluate("() => { window.kept = true }")
+    page.route("**/health", lambda route: held.append(route))
+    until(page, lambda: held)
+    page.wait_for_timeout(4_000)
+    assert page.get_by_text("The server does not answer").count() == 0
+    for route in held:
+        route.continue_()
+    page.unroute("**/health")
+    server.call(server.hub.create, "Patient")
+    expect(page.get_by_role("heading", name="Patient")).to_be_visible()
+    assert page.evaluate("() => window.kept")
+
+
 def test_signing_out_ends_it(visitor: Visitor, server: HostServer) -> None:
     other = visitor.open()
     other.goto(f"{server.base}/admin")

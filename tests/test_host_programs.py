@@ -14,13 +14,13 @@ from babblefish.ui.host import audit_words, program_views
 from babblefish.ui.programs.caller import Caller
 from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.program_routes import add_program_routes, without_database
+from tests.patience import PATIENCE
+from tests.program_routes import add_program_routes, patient, without_database
 from tests.stored import NOW
 from tests.web_browser import SHOTS, check_accessible, launch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 HOSTILE = '<img src=x onerror="window.hacked=1">'
-WAIT = 60_000
 
 
 # --- in words ---------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
-    with host_server(keeps=True) as running:
+    with patient(), host_server(keeps=True) as running:
         add_program_routes(running.app)
         yield running
 
@@ -97,8 +97,8 @@ def page(host: Visitor, server: HostServer) -> Iterator[Page]:
     """The programs tab, without any; nothing may go wrong or leave the server."""
     drop_all(server)
     host.page.reload()
-    host.page.get_by_role("tab", name="Programs").click(timeout=WAIT)
-    expect(host.page.get_by_role("heading", name="No program yet")).to_be_visible(timeout=WAIT)
+    host.page.get_by_role("tab", name="Programs").click()
+    expect(host.page.get_by_role("heading", name="No program yet")).to_be_visible()
     yield host.page
     assert host.outside == []
     problems, host.problems = host.problems, []
@@ -109,13 +109,13 @@ def make(page: Page, name: str) -> str:
     page.get_by_label("New key for").fill(name)
     page.get_by_role("button", name="Make key").click()
     card = page.get_by_role("region", name="New key")
-    expect(card).to_contain_text(name, timeout=WAIT)
+    expect(card).to_contain_text(name)
     return card.locator(".bf-key").inner_text()
 
 
 def ask(server: HostServer, path: str, key: str) -> int:
     return httpx.post(
-        server.base + path, headers={"Authorization": f"Bearer {key}"}, timeout=60
+        server.base + path, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
     ).status_code
 
 
@@ -123,52 +123,50 @@ def test_a_key_is_made_shown_once_used_and_revoked(page: Page, server: HostServe
     page.get_by_label("Speak text").uncheck()
     key = make(page, HOSTILE)
     page.get_by_role("button", name="Copy key").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     expect(page.get_by_label("New key for")).to_have_value("")
     card = page.get_by_role("region", name=HOSTILE)
-    expect(card).to_contain_text(key[:11], timeout=WAIT)
+    expect(card).to_contain_text(key[:11])
     expect(card).to_contain_text("Last used")
     expect(card).to_contain_text("never")
     expect(card.get_by_role("listitem")).to_have_text(["Translate text", "Transcribe recordings"])
     assert (ask(server, "/translate", key), ask(server, "/speak", key)) == (200, 403)
-    expect(card).to_contain_text("just now", timeout=WAIT)
+    expect(card).to_contain_text("just now")
     page.get_by_role("button", name="Done").click()
-    expect(page.get_by_role("region", name="New key")).to_have_count(0, timeout=WAIT)
+    expect(page.get_by_role("region", name="New key")).to_have_count(0)
     assert key not in page.content()
     page.reload()
-    page.get_by_role("tab", name="Programs").click(timeout=WAIT)
-    expect(card).to_be_visible(timeout=WAIT)
+    page.get_by_role("tab", name="Programs").click()
+    expect(card).to_be_visible()
     assert key not in page.content() and page.evaluate("() => window.hacked") is None
     card.get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     assert ask(server, "/translate", key) == 200
     card.get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-    expect(card).to_have_count(0, timeout=WAIT)
+    expect(card).to_have_count(0)
     assert ask(server, "/translate", key) == 401
     page.get_by_role("tab", name="Server").click()
-    expect(page.get_by_text("The admin revoked the key of a program").first).to_be_visible(
-        timeout=WAIT
-    )
+    expect(page.get_by_text("The admin revoked the key of a program").first).to_be_visible()
     expect(page.get_by_text("The admin made a key for a program").first).to_be_visible()
 
 
 def test_what_is_wrong_is_said_and_what_was_typed_stays(page: Page, server: HostServer) -> None:
     page.get_by_role("button", name="Make key").click()
-    expect(page.get_by_text("Please enter a name.")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Please enter a name.")).to_be_visible()
     page.get_by_label("New key for").fill("Kiosk")
     for scope in ("Translate text", "Transcribe recordings", "Speak text"):
         page.get_by_label(scope).uncheck()
     page.get_by_role("button", name="Make key").click()
-    expect(page.get_by_text("Choose what the key is for")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Choose what the key is for")).to_be_visible()
     expect(page.get_by_label("New key for")).to_have_value("Kiosk")
     page.get_by_label("Watch the server").check()
     page.get_by_label("Requests a minute").fill("")
     page.get_by_role("button", name="Make key").click()
-    expect(page.get_by_text("Type a whole number of requests.")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Type a whole number of requests.")).to_be_visible()
     page.get_by_label("Requests a minute").fill("5")
     page.get_by_label("New key for").press("Enter")
-    expect(page.get_by_role("region", name="Kiosk")).to_contain_text("at most 5", timeout=WAIT)
+    expect(page.get_by_role("region", name="Kiosk")).to_contain_text("at most 5")
     (key,) = server.app.state.keys.all
     assert (key.scopes, key.per_minute, key.connections) == ({"watch"}, 5, 30)
 
@@ -176,15 +174,15 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(page: Page, server: Host
 def test_trouble_is_said(page: Page, server: HostServer) -> None:
     key = make(page, "Kiosk")
     with without_database(server.settings.data_dir):
-        expect(page.get_by_text("Keys cannot be made at the moment.")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text("Keys cannot be made at the moment.")).to_be_visible()
         assert ask(server, "/translate", key) == 200
         page.get_by_label("New key for").fill("Other")
         page.get_by_role("button", name="Make key").click()
-        expect(page.locator(".bf-notice")).to_contain_text("newer BabbleFish", timeout=WAIT)
+        expect(page.locator(".bf-notice")).to_contain_text("newer BabbleFish")
         page.get_by_role("button", name="Revoke").click()
         page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
-        expect(page.get_by_text("the disk does not know it yet")).to_be_visible(timeout=WAIT)
-    expect(page.get_by_text("the disk does not know it yet")).to_have_count(0, timeout=WAIT)
+        expect(page.get_by_text("the disk does not know it yet")).to_be_visible()
+    expect(page.get_by_text("the disk does not know it yet")).to_have_count(0)
     assert ask(server, "/translate", key) == 401
 
 
@@ -196,7 +194,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     visitor = Visitor(browser, server, color_scheme=scheme)
     page = visitor.sign_in()
     page.get_by_role("tab", name="Programs").click()
-    expect(page.get_by_role("heading", name="No program yet")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("heading", name="No program yet")).to_be_visible()
     check_accessible(page)
     shoot(page, f"programs_none_{scheme}")
     keys, gate = server.app.state.keys, server.app.state.gate
@@ -206,7 +204,7 @@ def test_looks(browser: Browser, server: HostServer, scheme: str) -> None:
     with gate.hold(Caller(stored.id, "", frozenset(), "")):
         page.set_viewport_size({"width": 1280, "height": 800})
         make(page, "Lobby kiosk")
-        expect(page.get_by_text("1 of 30")).to_be_visible(timeout=WAIT)
+        expect(page.get_by_text("1 of 30")).to_be_visible()
         check_accessible(page)
         shoot(page, f"programs_{scheme}")
         page.get_by_role("button", name="Done").click()

@@ -53,7 +53,7 @@ async def test_a_running_server_takes_and_drops_keys_of_the_command_line(tmp_pat
         assert code(await server.post("/translate", key, json={})) == (401, "api_key")
         acts = [(entry.actor, entry.act) for entry in await server.hub.storage.audit_log()]
         assert acts == [("admin", "key_revoked"), ("admin", "key_made")]
-        assert server.hub.storage.health.state == "ok"
+        await until(lambda: server.hub.storage.health.state == "ok")
 
 
 def test_without_a_server_the_same(run, tmp_path):

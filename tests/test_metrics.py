@@ -58,7 +58,7 @@ async def watched(engine) -> AsyncIterator[Watched]:
     hub = Hub(Settings(), engine)
     app = create_app(Settings(http=True, requests_per_address=100_000), hub, engine)
     engine.start = engine.close = nothing  # the fixture's business
-    async with running(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with running(app) as base, httpx.AsyncClient(base_url=base, timeout=60) as http:
         await app.state.ready.wait()
         _, key = await app.state.keys.make("Prometheus", ["watch"], 100_000, 30)
         yield Watched(http, hub, app, {"Authorization": f"Bearer {key}"})

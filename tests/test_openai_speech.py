@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -15,60 +14,19 @@ import numpy as np
 import openai
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
 
-from babblefish.engine.engine import Engine
-from babblefish.settings import Settings
-from babblefish.ui.programs.gate import KeyGate
-from babblefish.ui.programs.keys import SCOPES
 from babblefish.ui.programs.sound_formats import MEDIA_TYPES, REMARK
-from babblefish.ui.server import create_app
-from rooms.hub import Hub
-from tests.phones import fake_profile
-from tests.served import running
+from tests.openai_server import openai_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXT = "Well, this is a sentence to be read aloud. And this is a second one, a little longer."
 
 
-class Server:
-    def __init__(self, base: str, app: FastAPI, engine: Engine, keys: dict[str, str]) -> None:
-        self.base, self.engine, self.keys = base, engine, keys
-        self.gate: KeyGate = app.state.gate
-        self.voice = engine.synthesisers[0]
-        self.http = httpx.AsyncClient(
-            base_url=base, headers={"Authorization": f"Bearer {keys['all']}"}, timeout=60
-        )
-
-    def client(self, key: str = "all") -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            api_key=self.keys.get(key, key), base_url=f"{self.base}/v1", max_retries=0
-        )
-
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server():
-    engine = Engine(fake_profile(plain_voice=True))
-    settings = Settings(http=True)
-    app = create_app(settings, Hub(settings, engine), engine)
-    async with running(app) as base:
-        await app.state.ready.wait()
-        keys = {}
-        for name, scopes in (
-            ("all", SCOPES),
-            ("listener", ["transcribe"]),
-            ("text", ["translate"]),
-        ):
-            _, keys[name] = await app.state.keys.make(name, scopes, 600, 30)
-        server = Server(base, app, engine, keys)
-        async with server.http:
-            yield server
+async def server(tmp_path_factory):
+    async with openai_server(tmp_path_factory.mktemp("data")) as server:
+        yield server
 
 
 def heard(file: bytes) -> tuple[float, float, str]:
@@ -297,3 +255,19 @@ async def test_models_are_listed_for_whoever_may_speak_or_listen(server):
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.PermissionDeniedError):
         await server.client("text").models.list()
+
+
+async def test_a_revoked_key_is_read_no_further(server):
+    stored, key = await server.app_keys.make("Short-lived", ["speak"], 600, 30)
+    text = " ".join(f"This is sentence number {n} of very many indeed." for n in range(300))
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with server.http.stream(
+            "POST", "/speak", json={"text": text, "language": "en"},
+            headers={"Authorization": f"Bearer {key}"},
+        ) as answer:  # fmt: skip
+            pieces = answer.aiter_bytes()
+            await anext(pieces)
+            await server.app_keys.revoke(stored.id)
+            async for _ in pieces:
+                pass
+    await server.until(lambda: server.gate.open == 0)

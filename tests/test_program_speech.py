@@ -178,7 +178,10 @@ def test_a_voice_of_ours_tells_its_language_and_blends_are_taken():
     assert choose(engine, blend, "fr").voice == blend
 
 
-@pytest.mark.parametrize("voice", ["nobody", "xx_nobody*0.5+ff_siwis*0.5", "ff_siwis*0", "../x"])
+@pytest.mark.parametrize(
+    "voice",
+    ["nobody", "xx_nobody*0.5+ff_siwis*0.5", "ff_siwis*0", "../x", "ff_siwis\n", "ff_siwis*٣"],
+)
 def test_other_names_are_refused_with_what_there_is(voice):
     with pytest.raises(SynthesisError) as caught:
         choose(Voices(), voice, "fr")

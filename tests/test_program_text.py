@@ -266,7 +266,7 @@ async def test_work_ends_when_its_program_hangs_up(slow_server, go):
 
 
 async def test_languages_say_what_texts_and_speech_are_translated_into(server):
-    async with httpx.AsyncClient(base_url=server.base) as http:  # without a key
+    async with httpx.AsyncClient(base_url=server.base, timeout=60) as http:  # without a key
         body = (await http.get("/languages")).json()
         french = (await http.get("/languages", params={"source": "fra_Latn"})).json()["targets"]
         german = (await http.get("/languages", params={"source": "de"})).json()["targets"]
@@ -282,7 +282,7 @@ async def test_languages_say_what_texts_and_speech_are_translated_into(server):
 
 
 async def test_alive_and_ready_are_apart(server):
-    async with httpx.AsyncClient(base_url=server.base) as http:
+    async with httpx.AsyncClient(base_url=server.base, timeout=60) as http:
         for path in ("/health", "/health/live", "/health/ready"):
             answer = await http.get(path)
             assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,21 @@ async def test_decoding_leaves_the_event_loop_free():
         longest = max(longest, awake() - before)
     assert len(await reading) == 30 * 16000
     assert longest < 0.5
+
+
+async def test_whoever_has_heard_enough_may_leave(tmp_path):
+    """However much there is to be decoded still, and with the pipe full of it."""
+    path = tmp_path / "long.wav"
+    path.write_bytes(wav(tone(300.0, 16_000), 16_000))
+    async with asyncio.timeout(60):
+        with path.open("rb") as file:
+            async with decoder.decoded(file, 600.0) as sound:
+                assert sound.seconds == 300.0
+                pieces = sound.pieces()
+                assert len(await anext(pieces)) >= 8000
+                transport: Any = vars(sound._pipe)["_transport"]
+                while transport.is_reading():  # until nothing more fits
+                    await asyncio.sleep(0.01)
 
 
 async def test_a_decoder_that_hangs_or_dies_is_an_answer_in_words(monkeypatch):

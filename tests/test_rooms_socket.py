@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 
 import numpy as np
 import pytest
 import pytest_asyncio
 import websockets
+from websockets.asyncio.client import connect
 
-from babblefish.protocol import Roster
+from babblefish.network import bind
+from babblefish.protocol import Roster, Warn
 from babblefish.settings import Settings
 from rooms.hub import Hub
 from tests.phones import Phone, join, seconds_at, tone
@@ -366,6 +370,37 @@ async def test_the_host_lets_in_who_waits(server, room):
     async with asyncio.timeout(60):
         while room.admission.waiting:
             await asyncio.sleep(0.01)
+
+
+async def test_who_reads_nothing_is_cut_off_and_harms_nobody(server, room, monkeypatch):
+    monkeypatch.setattr("babblefish.ui.programs.room_outbox.STUCK_S", 0.2)
+    monkeypatch.setattr("babblefish.ui.programs.room_connection._CLOSE_S", 0.2)
+    url = str(server.http.base_url).replace("http", "ws", 1) + "/ws/client"
+    async with program(server, config(room, "Dan")) as dan:
+        await dan.got("welcome")
+        stalled = await connect(url, compression=None, proxy=None, max_queue=1, close_timeout=0.2)
+        await stalled.send(json.dumps(config(room, "Stalled")))
+        await server.until(lambda: len(room.members) == 2)
+        (member,) = [m for m in room.members.values() if m.name == "Stalled"]
+        await server.until(lambda: member.connected)
+        for number in range(200):
+            room.send(Warn("large", "x" * 100_000, str(number)))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while member.connected or server.app.state.gate.open > 1:
+                await asyncio.sleep(0.01)
+        await dan.got("warn", 200)
+        assert [warn["utterance"] for warn in dan.of("warn")] == [str(n) for n in range(200)]
+        stalled.transport.abort()
+
+
+async def test_a_connection_that_takes_nothing_ends_even_if_nobody_closes_it():
+    listener = bind("127.0.0.1", 0)
+    listener.listen()
+    with listener, socket.create_connection(listener.getsockname()), listener.accept()[0] as there:
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            assert there.getsockopt(socket.IPPROTO_TCP, option) == 180_000
 
 
 async def test_nothing_is_left_of_programs_that_went(server, room):

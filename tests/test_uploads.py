@@ -22,8 +22,9 @@ import pytest_asyncio
 import webvtt
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.workers import Priority
 from babblefish.errors import AudioError
-from babblefish.settings import Settings
+from babblefish.settings import load_settings
 from babblefish.storage.storage import Storage
 from babblefish.ui.decoder import decoded
 from babblefish.ui.programs.caller import Caller
@@ -73,11 +74,12 @@ class Served:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     folder = tmp_path_factory.mktemp("data")
-    settings = Settings(http=True, data_dir=folder, max_upload_mb=4, max_audio_hours=1.0)
+    settings = load_settings(http=True, data_dir=folder, max_upload_mb=4, max_audio_hours=1.0)
     engine = Engine(fake_profile())
     app = create_app(settings, Hub(settings, engine, Storage(folder, **QUICK)), engine)
     async with running(app) as base:
         await app.state.ready.wait()
+        app.state.engine = engine
         _, key = await app.state.keys.make("Archive", ["transcribe"], 600, 30)
         headers = {"Authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=base, headers=headers, timeout=SECONDS) as http:
@@ -93,8 +95,8 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 def events(text: str) -> list[tuple[str, Any]]:
     found = []
     for block in text.split("\n\n"):
-        if block and block != ":":
-            name, data = block.split("\n")
+        if block.strip() not in ("", ":"):
+            name, data = block.strip().split("\n")
             found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
 
@@ -186,6 +188,35 @@ async def test_subtitles_and_text(server):
     assert [line.split(":")[0] for line in txt.text.splitlines()] == [
         "Speaker 1", "Speaker 2", "Speaker 1",
     ]  # fmt: skip
+
+
+async def test_names_and_what_came_before_reach_the_recogniser(server):
+    sent = wav(two_people(and_then=5600))
+    said = await server.send("/transcribe", sent, glossary=["Zażółć\nKubernetes", "Ana"])
+    assert said.json()["segments"][3]["text"] == "this is Ana, Kubernetes, Zażółć"
+    sent = wav(two_people(and_then=5800))
+    said = await server.send("/transcribe", sent, prompt="Minutes of the board")
+    assert said.json()["segments"][3]["text"] == "after Minutes of the board"
+
+
+async def test_rooms_come_first(server, monkeypatch):
+    """Whatever is asked of a stage for a recording waits behind all that people wait for."""
+    engine, asked = server.app.state.engine, []
+    stages = (engine.recogniser, engine.translator, engine.speaker_encoder)
+    for pool in stages:
+
+        async def call(method, *args, priority=Priority.NOW, pool=pool, was=pool.call, **more):
+            asked.append((pool.name, method, priority))
+            return await was(method, *args, priority=priority, **more)
+
+        monkeypatch.setattr(pool, "call", call)
+    answer = await server.send("/transcribe-translate", wav(two_people()), target_lang="es")
+    assert answer.status_code == 200 and answer.json()["segments"][0]["words"]
+    assert {(name, method) for name, method, _ in asked} == {
+        ("recogniser", "transcribe"), ("recogniser", "align"), ("translator", "translate"),
+        ("speaker", "embed"),
+    }  # fmt: skip
+    assert {priority for _, _, priority in asked} == {Priority.BATCH}
 
 
 async def test_events_come_as_it_is_found(server):
@@ -389,6 +420,23 @@ async def test_a_key_of_the_right_kind_is_needed(server):
             "/transcribe", files={"file": b"x"}, headers={"Authorization": f"Bearer {narrow}"}
         )
     assert code(answer) == (503, "too_many_connections") and answer.headers["retry-after"]
+
+
+async def test_a_key_that_is_revoked_gets_no_more(server):
+    stored, key = await server.app.state.keys.make("Old", ["transcribe"], 600, 30)
+    request = server.http.build_request(
+        "POST", "/transcribe", files={"file": flac(np.concatenate([two_people()] * 20))},
+        headers={"Accept": "text/event-stream", "Authorization": f"Bearer {key}"},
+    )  # fmt: skip
+    answer = await server.http.send(request, stream=True)
+    lines = answer.aiter_lines()
+    async with asyncio.timeout(SECONDS):
+        while await anext(lines) != "event: segment":
+            pass
+        await server.app.state.keys.revoke(stored.id)
+        rest = events("\n".join([line async for line in lines]).partition("\n\n")[2])
+    assert rest[-1][0] == "error" and rest[-1][1]["code"] == "api_key"
+    assert len([name for name, _ in rest if name == "segment"]) < 55
 
 
 async def test_events_arrive_while_the_rest_is_still_to_be_done(server):

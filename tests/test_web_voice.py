@@ -71,7 +71,7 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
 
     voice.heading("Does that sound like you?")
     voice.press("Listen: Sentence 2")
-    voice.phone.until("window.playedHushed === 1")  # the room was silent
+    voice.phone.until("window.playedHushed > 0")  # the room was silent
     voice.phone.until("!document.getElementById('sound').muted")
     voice.press("Save").heading("Your voice is known here")
     voice.says("From now on you are recognised")
@@ -80,8 +80,9 @@ def test_a_voice_from_consent_to_deletion(phone: OpenPhone) -> None:
 
     voice.page.check("input[name=voice-kind][value=chosen]")
     assert voice.page.input_value("#voice-language") == "fr", "the language that others hear"
+    voice.page.evaluate("() => { window.playedHushed = 0; }")
     voice.press("Listen: Voice 2")
-    voice.phone.until("window.playedHushed === 2")
+    voice.phone.until("window.playedHushed > 0")
     voice.phone.until("!document.getElementById('sound').muted")
     voice.page.check("input[name=voice-name][value=fr_2]")
     voice.says("Your voice is chosen.")

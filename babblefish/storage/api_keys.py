@@ -28,7 +28,7 @@ def add(connection: Connection, now: float, key: StoredKey, actor: Actor) -> Non
         raise StorageError(
             "bad_value", f"A key has a name of 1 to {_MOST_NAME} characters and may do something."
         )
-    if connection.scalar(select(func.count()).select_from(table)) >= MOST:
+    if connection.scalars(select(func.count()).select_from(table)).one() >= MOST:
         raise StorageError(
             "too_many_keys", f"There are {MOST} keys already. Revoke one that is not used any more."
         )

@@ -74,6 +74,7 @@ async def decoded(
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+        await process.stdout.read()  # a process is not over before its pipe is read to the end
         await process.wait()
 
 

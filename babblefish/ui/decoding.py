@@ -111,18 +111,18 @@ class Decoder:
     def _measured(self, stream: Any) -> float | None:
         """Seconds by the times of the packets, none of which is decoded: a header may lie or
         say nothing. None where they have no times."""
-        start = end = None
+        if not stream.time_base:
+            return None
+        start, end, most = None, 0, (self._most_seconds + 1) / stream.time_base
         with contextlib.suppress(FFmpegError):  # what is damaged is found while decoding
             for packet in self._container.demux(stream):
-                if packet.pts is None:
+                if (at := packet.pts) is None:
                     continue
-                at = float(packet.pts * packet.time_base)
-                start = at if start is None else min(start, at)
-                length = float((packet.duration or 0) * packet.time_base)
-                end = at + length if end is None else max(end, at + length)
-                if end - start > self._most_seconds + 1:
+                start = at if start is None or at < start else start
+                end = max(end, at + (packet.duration or 0))
+                if end - start > most:
                     raise _too_long(self._most_seconds)
-        return None if start is None or end is None else end - start
+        return None if start is None else float((end - start) * stream.time_base)
 
     def _check_whole(self, seconds: float | None) -> None:
         if self._exact is None or seconds is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -78,7 +78,7 @@ class _Both:
 
 def create_metrics_router(metrics: Metrics, gate: Gate) -> APIRouter:
     router = APIRouter(tags=["server"])
-    shown = {
+    shown: dict[int | str, dict[str, Any]] = {
         200: {"content": {CONTENT_TYPE: {}, OPEN_CONTENT_TYPE: {}}, "description": "The figures"},
         **{status: {"model": ErrorAnswer} for status in (401, 403, 429, 503)},
     }

@@ -8,7 +8,7 @@ on. Serves ``app.py file`` and the uploads of programs; knows neither files nor 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -192,7 +192,7 @@ def check_languages(
 
 async def interpreted(
     engine: Engine, sound: AsyncIterable[np.ndarray], wanted: Wanted
-) -> AsyncIterator[Said | Heard]:
+) -> AsyncGenerator[Said | Heard]:
     """Utterances in their order, and between them how far it has come.
 
     sound: (n,) float32 pieces at SPEECH_RATE; asked for one only when it is needed, and raises

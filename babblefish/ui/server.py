@@ -100,6 +100,9 @@ def create_app(
     app.state.pairing = create_pairing(settings, hub, certificates)
     app.include_router(create_accelerators_router(hub, app.state.pairing, access))
     add_programs(app, settings, hub, engine, access)
+    state.metrics.gauge(
+        "program_connections", "Connections and long jobs of programs.", lambda: state.gate.open
+    )
     app.include_router(create_metrics_router(state.metrics, state.gate))
     _add_pages(app, certificates)
     if admin is not None:

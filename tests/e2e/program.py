@@ -41,15 +41,23 @@ class Program:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self._until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while self._ready not in self.output:
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
                 raise RuntimeError(f"the program did not start:\n{self.output}")
             time.sleep(0.1)
-        return self
 
     def __exit__(self, *_: object) -> None:
+        if self._process.poll() not in (None, 0, -signal.SIGKILL):
+            print(f"The program had ended, with {self._process.returncode}:\n{self.output[-4000:]}")
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:

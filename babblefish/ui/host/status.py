@@ -14,7 +14,7 @@ from babblefish.ui.host import status_views
 from babblefish.ui.host.rooms import QUIETLY
 
 if TYPE_CHECKING:
-    from babblefish.ui.watch import Watch
+    from babblefish.ui.watch import Sample, Watch
 
 _SECONDS = 2.0
 
@@ -24,6 +24,8 @@ class Screen:
     """What one browser shows."""
 
     shown: dict[str, str] = field(default_factory=dict)
+    sample: Sample | None = None
+    """the newest that it shows"""
 
 
 def create_status_tab(page: gr.Blocks, watch: Watch) -> tuple[gr.Tab, gr.Timer]:
@@ -35,6 +37,10 @@ def create_status_tab(page: gr.Blocks, watch: Watch) -> tuple[gr.Tab, gr.Timer]:
 
     async def look(now: Screen) -> dict[Any, Any]:
         samples = list(watch.samples)
+        newest = samples[-1] if samples else None
+        if now.shown and newest is now.sample:
+            return gr.skip()
+        now.sample = newest
         wanted = {
             "top": status_views.top(samples),
             "plots": status_views.plots(samples),

@@ -87,7 +87,7 @@ def revoke(
 
 def _line(key: StoredKey) -> str:
     used = f"used {_day(key.used)}" if key.used is not None else "never used"
-    may = ",".join(sorted(key.scopes, key=_SCOPES.split(",").index))
+    may = ",".join(scope for scope in _SCOPES.split(",") if scope in key.scopes)
     bounds = f"{key.per_minute} a minute, {key.connections} open"
     return f"bf_{key.id}  {key.name}  {may}  {bounds}  made {_day(key.made)}, {used}"
 

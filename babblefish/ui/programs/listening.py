@@ -5,7 +5,7 @@ Rooms come first: all work here waits behind theirs. Knows no HTTP and no format
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -82,13 +82,18 @@ class Progress:
 Event = Segment | Problem | Progress
 
 
-async def listen(engine: Engine, upload: Upload, request: ListeningRequest) -> AsyncIterator[Event]:
+async def listen(
+    engine: Engine, upload: Upload, request: ListeningRequest,
+    allowed: Callable[[], bool] = lambda: True,
+) -> AsyncGenerator[Event]:  # fmt: skip
     """What is said in ``upload``, in its order, and how far it has come. Closing the iterator
-    gives up all that is still to be done.
+    gives up all that is still to be done. allowed: asked again and again whether whoever sent
+    it may still be told.
 
     The first event comes as soon as the recording is accepted, or has to wait for others.
     Raises BabbleFishError("language"), RoomError("language" | "pair"), TransportError("starting" |
-    "busy"), and AudioError as ``decoder.decoded`` does; some damage shows on the way only.
+    "busy" | "api_key"), and AudioError as ``decoder.decoded`` does; some damage shows on the way
+    only.
     """
     if not engine.ready:
         raise TransportError("starting", "The server is still starting. One moment, please.")
@@ -107,6 +112,8 @@ async def listen(engine: Engine, upload: Upload, request: ListeningRequest) -> A
         segments = 0
         async with aclosing(interpreted(engine, sound.pieces(), wanted)) as events:
             async for event in events:
+                if not allowed():
+                    raise TransportError("api_key", "This key was revoked while it was used.")
                 if isinstance(event, Heard):
                     yield Progress(event.seconds, sound.seconds)
                     continue

@@ -7,10 +7,10 @@ Knows requests and formats of answers; ``listening.py`` does the work.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_origin
 
 from fastapi import APIRouter, Request
@@ -168,7 +168,8 @@ class _Desk:
             wanted = _wanted(form)
             if as_events and form.format != "json":
                 raise TransportError("bad_input", "format: events are JSON. Leave it out.")
-            events = listen(self._engine, upload, wanted)
+            allowed = partial(self._gate.still, caller)
+            events = listen(self._engine, upload, wanted, allowed)
             if not as_events:
                 return await while_connected(request, _whole(events, form.format, wanted))
             return event_stream(_as_events(events), stack.pop_all())
@@ -180,13 +181,14 @@ class Tally:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.segments = self.problems = 0
-        self._spoken: Counter[str] = Counter()
+        self._spoken: dict[str, float] = {}
 
     def add(self, found: Event) -> None:
         match found:
             case Segment():
                 self.segments += 1
-                self._spoken[found.language] += found.end - found.start
+                seconds = self._spoken.get(found.language, 0.0) + found.end - found.start
+                self._spoken[found.language] = seconds
             case Problem():
                 self.problems += 1
             case Progress():
@@ -194,7 +196,7 @@ class Tally:
 
     @property
     def language(self) -> str | None:
-        return self._spoken.most_common(1)[0][0] if self._spoken else None
+        return max(self._spoken, key=lambda code: self._spoken[code], default=None)
 
 
 async def _whole(events: AsyncGenerator[Event], form: Format, wanted: ListeningRequest) -> Response:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from babblefish import metrics
 from babblefish.errors import BabbleFishError, TransportError
 
 _PREFIX = "/v1/"
@@ -25,7 +26,8 @@ _CODES = {"api_key": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 _PARAMS = {
     "voice": "voice", "language": "language", "nothing_to_say": "input", "unspeakable": "input",
     "file_unreadable": "file", "file_broken": "file", "no_audio": "file", "empty_audio": "file",
-    "bad_audio": "file", "too_long": "file",
+    "bad_audio": "file", "too_long": "file", "truncated": "file", "channels": "file",
+    "rate": "file", "undecodable": "file", "no_file": "file",
 }  # fmt: skip
 """our codes → the field that they are about"""
 
@@ -85,6 +87,7 @@ class OpenAIRoute(APIRoute):
 
 
 def _answer(status: int, error: BabbleFishError) -> JSONResponse:
+    metrics.error(error.stage, error.code)
     headers = {"Cache-Control": "no-store"}
     return JSONResponse({"error": error_detail(status, error)}, status, headers)
 

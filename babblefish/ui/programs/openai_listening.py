@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
@@ -68,7 +69,7 @@ class _Desk:
             stack.enter_context(self._gate.hold(caller))
             upload = stack.enter_context(await self._uploads.receive(request))
             form = parsed(TranscriptionForm, upload.fields)
-            events = listen(self._engine, upload, form.request())
+            events = listen(self._engine, upload, form.request(), partial(self._gate.still, caller))
             headers = _headers(form)
             if form.stream:
                 pieces = _as_events(events, form.response_format == "diarized_json")
@@ -82,19 +83,19 @@ class _Desk:
             stack.enter_context(self._gate.hold(caller))
             upload = stack.enter_context(await self._uploads.receive(request))
             form = parsed(TranslationForm, upload.fields)
-            events = listen(self._engine, upload, form.request())
+            events = listen(self._engine, upload, form.request(), partial(self._gate.still, caller))
             found = await while_connected(request, _collected(events, Collected(english=True)))
             return found.answer(form.response_format, False, True, _headers(form))
 
 
-async def _collected(events: AsyncIterator[Event], collected: Collected) -> Collected:
+async def _collected(events: AsyncGenerator[Event], collected: Collected) -> Collected:
     async with aclosing(events):
         async for found in events:
             collected.add(found)
     return collected
 
 
-async def _as_events(events: AsyncIterator[Event], speakers: bool) -> AsyncGenerator[bytes, None]:
+async def _as_events(events: AsyncGenerator[Event], speakers: bool) -> AsyncGenerator[bytes, None]:
     """speakers: a segment with its speaker before the words of each."""
     collected, told = Collected(), -math.inf
     async with aclosing(events):

@@ -23,7 +23,7 @@ _CREATED = 1_790_000_000
 """Unix time, which the interface wants of a model: one that stays the same"""
 
 OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": OpenAIErrorAnswer} for status in (400, 401, 403, 404, 413, 429, 503)
+    status: {"model": OpenAIErrorAnswer} for status in (400, 401, 403, 404, 411, 413, 429, 503)
 }
 
 

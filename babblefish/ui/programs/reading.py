@@ -93,6 +93,8 @@ class Reader:
             encoder = sound_formats.encoder(name)
             async with contextlib.aclosing(sound):
                 async for samples in sound:
+                    if not self._gate.still(caller):
+                        raise TransportError("api_key", "This key was revoked.")
                     yield await loop.run_in_executor(self._encoding, encoder.push, samples)
             yield await loop.run_in_executor(self._encoding, encoder.end)
 

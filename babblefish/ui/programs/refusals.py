@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from babblefish import metrics
 from babblefish.ui.api import STAGE_STATUS, STATUS, ErrorAnswer
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ async def turn_away(websocket: WebSocket, error: BabbleFishError) -> None:
     and the HTTP status (4401, 4403, 4429, 4503 …), the reason is the message."""
     from starlette.websockets import WebSocketState
 
+    metrics.error(error.stage, error.code)
     if websocket.application_state is WebSocketState.CONNECTING:
         await websocket.accept()
     reason = error.message.encode()[:_MOST_REASON].decode(errors="ignore")

@@ -148,12 +148,14 @@ class Connection:
 
     async def _say_goodbye(self, sending: asyncio.Task) -> None:
         """What is final still leaves."""
+        drained = asyncio.create_task(self._outbox.drained(_FAREWELL_S), name="program farewell")
         try:
-            if not self._outbox.stuck.is_set() and not sending.done():
-                await self._outbox.drained(_FAREWELL_S)
+            if not self._outbox.stuck.is_set():
+                await asyncio.wait((sending, drained), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            drained.cancel()
+            await asyncio.gather(sending, drained, return_exceptions=True)
 
     async def _close(self) -> None:
         """The room ended it, or the program reads too slowly: say which."""

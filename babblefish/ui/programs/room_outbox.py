@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from babblefish import metrics
 from babblefish.audio import to_int16
 from babblefish.ui.programs import room_messages
 from babblefish.ui.programs.room_messages import Message
@@ -142,6 +143,7 @@ class Outbox:
         self._waiting.remove(oldest)
         self._counts[kind] -= 1
         self.dropped += 1
+        metrics.dropped("program_message")
 
     def _silence_oldest(self) -> None:
         oldest = next(waiting for waiting in self._waiting if waiting.sound is not None)
@@ -150,6 +152,7 @@ class Outbox:
         oldest.sound = None
         oldest.message["audio_dropped"] = True
         self.dropped += 1
+        metrics.dropped("program_message")
 
     async def run(self) -> None:
         """Send until the connection is gone, which raises, or nothing is read any more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 from fastapi import APIRouter, Request
@@ -107,7 +107,9 @@ def create_status_router(
     """``request.app.state`` has ``ready`` and ``failure``, see ``server.create_app``."""
     router = APIRouter(tags=["server"])
     began = clock()
-    unready = {503: {"model": HealthAnswer, "description": "Not ready, or it never will be."}}
+    unready: dict[int | str, dict[str, Any]] = {
+        503: {"model": HealthAnswer, "description": "Not ready, or it never will be."}
+    }
 
     @router.get("/health", response_model=HealthAnswer, responses=unready)
     async def health(request: Request) -> JSONResponse:

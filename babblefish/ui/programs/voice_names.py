@@ -6,6 +6,7 @@ different ones differ where a language has enough voices. Knows no sound.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ _NAMESAKES = {
 """OpenAI's voices that one of ours is called after, as it was made to resemble them"""
 _HIGH_FROM = 165.0
 """Hertz: the pitch between most men's and most women's"""
+_BLEND = re.compile(r"[a-z0-9_.*+]+", re.ASCII)
 ANY = "any"
 """the best voice of the language"""
 
@@ -69,7 +71,7 @@ def choose(engine: Engine, voice: str, language: str) -> Chosen:
     for pool in engine.synthesisers:
         if voice in pool.capabilities.voices.get(language, ()):
             return Chosen(pool, language, voice)
-    if is_sayable(voice, names):
+    if _BLEND.fullmatch(voice) and is_sayable(voice, names):
         return Chosen(best, language, voice)
     raise SynthesisError(
         "voice",
