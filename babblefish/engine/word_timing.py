@@ -72,7 +72,7 @@ class _Text:
         """As Whisper writes it: where words have spaces between them, with one before the first."""
         lead = " " if spaced else ""
         tokens = tokenizer.encode(lead + text)
-        lengths = [len(tokenizer.tokenizer.id_to_token(token) or "") for token in tokens]
+        lengths = [len(str(tokenizer.tokenizer.id_to_token(token) or "")) for token in tokens]
         widths = [len(character.encode()) for character in text]
         return cls(
             word_splitting.words(text), tokens, np.cumsum([0, *lengths]),
