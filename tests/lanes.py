@@ -50,7 +50,8 @@ _COMPUTING = {
 }  # fmt: skip
 """modules of tests for which it does not matter how long anything takes"""
 LANE_BYTES = 3e9
-"""memory that the tests of one lane may take; where there is less, fewer lanes run at once"""
+"""memory that the tests of one lane may take; where there is less, fewer lanes run at once. More
+than one above the number of cores would only be in each other's way"""
 _LOOK_S, _TELL_S, _END_S = 0.2, 60.0, 30.0
 
 
@@ -130,7 +131,8 @@ def main(arguments: list[str]) -> int:
         return subprocess.run(command, check=False).returncode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     lanes = [Lane(name, files) for name, files in modules().items()]
-    at_once = min(len(lanes), max(1, int(psutil.virtual_memory().available / LANE_BYTES)))
+    room = int(psutil.virtual_memory().available / LANE_BYTES)
+    at_once = max(1, min(len(lanes), room, (os.cpu_count() or 1) + 1))
     print(f"Testing in {at_once} lanes. Each of these is shown when it is over: {', '.join(NICE)}.")
     begun = told_at = time.monotonic()
     with contextlib.ExitStack() as ending:
