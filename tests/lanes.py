@@ -22,7 +22,7 @@ from typing import IO
 import psutil
 
 TESTS = Path(__file__).parent
-NICE = {"meetings": 0, "clock": 0, "servers": 0, "host pages": 4, "phone pages": 4, "computing": 9}
+NICE = {"computing": 9, "meetings": 0, "clock": 0, "servers": 0, "host pages": 4, "phone pages": 4}
 """lane → how far it stands back: whole meetings with real browsers; whatever is said, waited for or
 given up by the clock; servers and their clients; pages in browsers; what only computes"""
 _HOST_PAGES, _PHONE_PAGES = ("test_host_", "test_accelerator_page"), "test_web_"
@@ -50,8 +50,8 @@ _COMPUTING = {
 }  # fmt: skip
 """modules of tests for which it does not matter how long anything takes"""
 LANE_BYTES = 3e9
-"""memory that the tests of one lane may take; where there is less, fewer lanes run at once. More
-than one above the number of cores would only be in each other's way"""
+"""memory that the tests of one lane may take; where there is less, fewer lanes run at once; never
+more than there are cores, since meetings in real time need one of their own"""
 _LOOK_S, _TELL_S, _END_S = 0.2, 60.0, 30.0
 
 
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     lanes = [Lane(name, files) for name, files in modules().items()]
     room = int(psutil.virtual_memory().available / LANE_BYTES)
-    at_once = max(1, min(len(lanes), room, (os.cpu_count() or 1) + 1))
+    at_once = max(1, min(len(lanes), room, max(2, os.cpu_count() or 1)))
     print(f"Testing in {at_once} lanes. Each of these is shown when it is over: {', '.join(NICE)}.")
     begun = told_at = time.monotonic()
     with contextlib.ExitStack() as ending:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from rooms.voices_heard import HeardVoice
 from tests.fakes_hub import trace
@@ -316,27 +316,33 @@ AWAY_MS = 12_000
 """see host.js"""
 
 
+def without_an_answer(page: Page) -> tuple[float, bool]:
+    """Hold the server's answer back for some seconds: how long it was, in milliseconds, by the
+    page's clock, and whether the page then takes the server for away."""
+    held: list[Route] = []
+    page.evaluate("() => { window.begun = performance.now() }")
+    page.route("**/health", lambda route: held.append(route))
+    until(page, lambda: held)
+    page.wait_for_timeout(4_000)
+    waited, away = page.evaluate(
+        "() => [performance.now() - window.begun, !!document.querySelector('.bf-lost')]"
+    )
+    for route in held:
+        route.continue_()
+    page.unroute("**/health")
+    return waited, away
+
+
 def test_a_server_that_takes_its_time_is_not_away(visitor: Visitor, server: HostServer) -> None:
     """Loading the page anew would cost the host what they are filling in."""
     page = visitor.page
-    page.evaluate("() => { window.kept = true }")
     for _ in range(10):
-        held: list[Route] = []
-        page.evaluate("() => { window.begun = performance.now() }")
-        page.route("**/health", held.append)
-        until(page, lambda held=held: held)
-        page.wait_for_timeout(4_000)
-        waited, away = page.evaluate(
-            "() => [performance.now() - window.begun, !!document.querySelector('.bf-lost')]"
-        )
-        for route in held:
-            route.continue_()
-        page.unroute("**/health")
+        page.evaluate("() => { window.kept = true }")
+        waited, away = without_an_answer(page)
         if waited < AWAY_MS:
             break
-        # This machine stood still for so long that the server was away: once more.
+        # this machine stood still for so long that the server was away: once more
         expect(page.locator(".bf-lost")).to_have_count(0)
-        page.evaluate("() => { window.kept = true }")
     assert waited < AWAY_MS and not away
     server.call(server.hub.create, "Patient")
     expect(page.get_by_role("heading", name="Patient")).to_be_visible()

@@ -12,6 +12,7 @@ from babblefish.engine.workers import Priority
 from babblefish.errors import RecognitionError
 from babblefish.protocol import Word
 from tests import test_own_voices as voices
+from tests.patience import until
 from tests.phones import Phone, join, tone
 from tests.programs import config, loudest, program, serving, silence, sine, sound_of
 from tests.scripted_cloning import HERTZ, ScriptedCloning
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @asynccontextmanager
 async def meeting(engine, folder, cloning, strategy: str, agrees: bool = True, **listening):
-    """(Pierre's phone, a program that hears English)."""
+    """(Pierre's phone, a program that hears English, whether his own voice is waited for)."""
     async with voices.server(engine, folder, cloning) as hub, serving(hub, engine) as server:
         room = hub.create("Two tiers")
         room.set(voices=strategy, shared_phones=False)
@@ -30,7 +31,7 @@ async def meeting(engine, folder, cloning, strategy: str, agrees: bool = True, *
         wanted = config(room, language="en", **listening)
         async with Phone(pierre) as phone, program(server, wanted) as kiosk:
             await kiosk.got("welcome")
-            yield phone, kiosk
+            yield phone, kiosk, lambda: hub.own_voices.trust.proven(pierre.speaker)
 
 
 def hertz(message: dict) -> float:
@@ -38,7 +39,11 @@ def hertz(message: dict) -> float:
 
 
 async def test_the_own_voice_follows_the_neutral_one(engine, tmp_path):
-    async with meeting(engine, tmp_path, ScriptedCloning(delay=0.7), "replace") as (phone, kiosk):
+    async with meeting(engine, tmp_path, ScriptedCloning(delay=0.7), "replace") as (
+        phone,
+        kiosk,
+        _,
+    ):
         phone.say(tone(400, 1.0))
         result = await kiosk.got("result")
         assert result["has_f5_pending"] is True and result["own_voice"] is False
@@ -54,7 +59,7 @@ async def test_the_own_voice_follows_the_neutral_one(engine, tmp_path):
 async def test_the_own_voice_can_follow_as_a_binary_message(engine, tmp_path):
     cloning = ScriptedCloning(delay=0.7)
     meeting_ = meeting(engine, tmp_path, cloning, "replace", audio="binary")
-    async with meeting_ as (phone, kiosk):
+    async with meeting_ as (phone, kiosk, _):
         phone.say(tone(400, 1.0))
         again = await kiosk.got("f5_result")
         await kiosk.until(lambda: len(kiosk.sounds) == 2)
@@ -65,7 +70,7 @@ async def test_the_own_voice_can_follow_as_a_binary_message(engine, tmp_path):
 
 async def test_an_own_voice_that_never_comes_is_told_too(engine, tmp_path):
     cloning = ScriptedCloning(dies_before=0, delay=0.7)
-    async with meeting(engine, tmp_path, cloning, "replace") as (phone, kiosk):
+    async with meeting(engine, tmp_path, cloning, "replace") as (phone, kiosk, _):
         phone.say(tone(400, 1.0))
         result = await kiosk.got("result")
         again = await kiosk.got("f5_result")
@@ -75,7 +80,7 @@ async def test_an_own_voice_that_never_comes_is_told_too(engine, tmp_path):
 
 async def test_one_who_did_not_agree_is_not_announced(engine, tmp_path):
     cloning = ScriptedCloning()
-    async with meeting(engine, tmp_path, cloning, "replace", agrees=False) as (phone, kiosk):
+    async with meeting(engine, tmp_path, cloning, "replace", agrees=False) as (phone, kiosk, _):
         phone.say(tone(400, 1.0))
         result = await kiosk.got("result")
         assert result["has_f5_pending"] is False and hertz(result) < 1400
@@ -84,11 +89,11 @@ async def test_one_who_did_not_agree_is_not_announced(engine, tmp_path):
 
 async def test_in_turn_the_own_voice_is_the_only_one(engine, tmp_path):
     cloning = ScriptedCloning()
-    async with meeting(engine, tmp_path, cloning, "sequential") as (phone, kiosk):
+    async with meeting(engine, tmp_path, cloning, "sequential") as (phone, kiosk, trusted):
         phone.say(tone(400, 1.0))
         first = await kiosk.got("result")
         assert hertz(first) < 1400 and first["has_f5_pending"] is False
-        await voices.ready(cloning)
+        await until(lambda: cloning.answered and trusted())
         phone.say(tone(400, 1.0))
         second = await kiosk.got("result", 2)
         assert abs(hertz(second) - HERTZ) < 15
@@ -101,7 +106,7 @@ async def test_in_turn_the_own_voice_is_the_only_one(engine, tmp_path):
 
 async def words_of(samples, text, language, priority=Priority.NOW) -> tuple[Word, ...]:
     """Each takes a quarter of a second, from the first sound on."""
-    assert priority is Priority.BATCH and language == "fr"
+    assert priority is Priority.NEXT and language == "fr"
     first = np.flatnonzero(np.abs(samples) > 0.01)[0] / 16000
     return tuple(
         Word(word, first + 0.25 * number, first + 0.25 * (number + 1), 0.98)

@@ -143,7 +143,7 @@ def apt_install(packages: list[str]) -> bool:
     return not [name for name in packages if not run_visibly([*install, name], steps)]
 
 
-def install_system_packages(dev: bool, weights: bool) -> None:
+def install_system_packages(dev: bool, weights: bool = True) -> None:
     wanted = wanted_packages(dev)
     # npm is not in the list: other sources' nodejs brings it along
     if shutil.which("npm") is None and (weights or dev):

@@ -102,7 +102,7 @@ class VoiceRecordings:
         known = language in self._engine.recogniser_capabilities.languages
         request = RecognitionRequest(language=language if known else None)
         raw = await self._engine.recogniser.call(
-            "transcribe", samples, request, priority=Priority.BATCH, timeout=_RECOGNISE_TIMEOUT_S
+            "transcribe", samples, request, priority=Priority.NEXT, timeout=_RECOGNISE_TIMEOUT_S
         )
         heard = checked_recognition(raw)
         return SaidIn(heard.text, heard.language)

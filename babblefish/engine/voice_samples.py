@@ -59,7 +59,7 @@ class VoiceSamples:
         if pool is None:
             raise SynthesisError("voice", "There is no voice for this language.")
         text = _text(language)
-        raw = await pool.call("synthesise", text, language, voice, 1.0, priority=Priority.BATCH)
+        raw = await pool.call("synthesise", text, language, voice, 1.0, priority=Priority.NEXT)
         return to_int16(match_loudness(checked_speech(raw, text, 1.0)))
 
 
