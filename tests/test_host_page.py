@@ -308,6 +308,7 @@ def test_a_server_that_went_away_is_said_and_the_page_recovers(
     expect(page.get_by_text("The server does not answer")).to_be_visible()
     server.call(server.hub.create, "Meanwhile")
     visitor.context.set_offline(False)
+    expect(page.get_by_text("The server does not answer")).to_have_count(0)  # loaded anew
     expect(page.get_by_role("heading", name="Meanwhile")).to_be_visible()
     visitor.problems.clear()  # the browser's own words for it
 
