@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from babblefish import metrics
 from babblefish.errors import BabbleFishError, RoomError, TransportError
 from babblefish.ui.access import TOKEN, Access, CutOff, TryLater
+from babblefish.ui.statuses import status_of
 from rooms.admission import Place, find_place
 
 if TYPE_CHECKING:
@@ -30,75 +31,6 @@ if TYPE_CHECKING:
     from rooms.room import Room
 
 log = logging.getLogger(__name__)
-
-STATUS = {
-    "room_token": 401,
-    "member_key": 401,
-    "origin": 403,
-    "room_locked": 403,
-    "room_full": 409,
-    "seat": 409,
-    "too_many_rooms": 409,
-    "not_enrolled": 404,
-    "not_found": 404,
-    "enrolment": 404,
-    "take": 404,
-    "unknown_person": 404,
-    "incomplete": 409,
-    "consent": 422,
-    "nothing_chosen": 422,
-    "voice": 422,
-    "nothing_to_say": 422,
-    "unspeakable": 422,
-    "model_not_found": 404,
-    "bad_value": 422,
-    "too_long": 413,
-    "file_unreadable": 415,
-    "too_slow": 408,
-    "broken_off": 400,
-    "too_many_enrolments": 503,
-    "busy": 503,
-    "too_large": 413,
-    "bad_input": 422,
-    "bad_name": 422,
-    "bad_offer": 422,
-    "bad_event": 422,
-    "language": 422,
-    "setting": 422,
-    "config": 422,
-    "bad_audio": 422,
-    "too_fast": 429,
-    "glossary": 422,
-    "rate_limited": 429,
-    "server_full": 503,
-    "closing": 503,
-    "starting": 503,
-    "storage": 503,
-    "pair_code": 403,
-    "not_looking": 403,
-    "refused": 403,
-    "ticket": 404,
-    "laptop": 404,
-    "laptop_secret": 401,
-    "certificate": 422,
-    "other_version": 409,
-    "too_many_laptops": 409,
-    "too_many_waiting": 503,
-    "api_key": 401,
-    "scope": 403,
-    "too_many_connections": 503,
-    "pair": 422,
-    "language_unclear": 422,
-    "hung_up": 499,
-    "bad_form": 400,
-    "no_file": 422,
-    "content_type": 415,
-    "disk_full": 507,
-    "disk": 503,
-}
-"""HTTP status of each error code"""
-STAGE_STATUS = {"audio": 422, "storage": 503, "worker": 503, "translation": 503}
-"""of the other codes, by where they come from; anything else is 500"""
 
 PLACE_SECONDS = 8.0
 """for which a request from the door is held while nothing is decided"""
@@ -227,7 +159,7 @@ class Desk:
         try:
             return look()
         except RoomError as error:
-            if STATUS.get(error.code) == 401:
+            if status_of(error) == 401:
                 self._access.hit("guess", address)
             raise
 
@@ -367,7 +299,7 @@ def error_answer(error: BabbleFishError) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, CutOff):
         headers["Connection"] = "close"
-    if (status := STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))) == 401:
+    if (status := status_of(error)) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"error": {"code": error.code, "message": error.message}}
     return JSONResponse(body, status_code=status, headers=headers)

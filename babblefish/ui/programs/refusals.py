@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from babblefish import metrics
-from babblefish.ui.api import STAGE_STATUS, STATUS, ErrorAnswer
+from babblefish.ui.api import ErrorAnswer
+from babblefish.ui.statuses import status_of
 
 if TYPE_CHECKING:
     from fastapi import WebSocket
@@ -27,11 +28,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 """``responses`` of a router whose routes take an admitted Caller and a body"""
 _MOST_REASON = 123
 """bytes, by RFC 6455"""
-
-
-def status_of(error: BabbleFishError) -> int:
-    """The HTTP status of ``error``."""
-    return STATUS.get(error.code, STAGE_STATUS.get(error.stage, 500))
 
 
 async def turn_away(websocket: WebSocket, error: BabbleFishError) -> None:

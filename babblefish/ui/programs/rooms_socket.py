@@ -14,12 +14,12 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from babblefish.errors import BabbleFishError, RoomError, TransportError
 from babblefish.ui.access import Access, TryLater
-from babblefish.ui.api import STATUS
 from babblefish.ui.programs.caller import Caller, Gate
 from babblefish.ui.programs.refusals import turn_away
 from babblefish.ui.programs.room_connection import Connection, Gone, Socket
 from babblefish.ui.programs.room_messages import Config, read_config
 from babblefish.ui.programs.room_outbox import Encoder
+from babblefish.ui.statuses import status_of
 from rooms.admission import Place
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class _Entrance:
         try:
             return self._back(config) if config.key else self._new(config)
         except RoomError as error:
-            if STATUS.get(error.code) == 401:
+            if status_of(error) == 401:
                 self._access.hit("guess", address)
             raise
 
