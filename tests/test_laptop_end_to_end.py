@@ -98,7 +98,7 @@ async def test_paired_by_its_command_called_stopped_dialled_in_and_removed(tmp_p
     async with server(tmp_path / "server") as there:
         async with laptop(data, weights, *pairing_of(there), "--host", "127.0.0.1") as shown:
             await spoken(there.hub, "https")
-            assert any("Connected. Cloning ready" in line for line in shown)
+            await until(lambda: any("Connected. Cloning ready" in line for line in shown))
         await until(lambda: not there.hub.cloning.speaks("en"))
         (one,) = there.hub.laptops.all
         one.urls = ()  # from now on a firewall is in the way

@@ -32,9 +32,11 @@ _HELD_S = 20.0
 """after which a connection was good, and the pauses start anew"""
 _OPEN_S = 10.0
 
-State = Literal["called", "waiting", "dialling", "open", "refused", "replaced", "stranger"]
-"""called: the server calls; waiting: it has not for a moment; replaced: another program holds
-this laptop's place; stranger: who answers is not the server"""
+State = Literal[
+    "expected", "called", "waiting", "dialling", "open", "refused", "replaced", "stranger"
+]
+"""expected: the server may call any moment; called: it does; waiting: it has not for a moment;
+replaced: another program holds this laptop's place; stranger: who answers is not the server"""
 _CLOSES: dict[int, State] = {4401: "refused", 4403: "refused", 4409: "replaced"}
 _LASTING = ("refused", "replaced", "stranger")
 
@@ -51,7 +53,7 @@ class DialOut:
         self._silence, self._on_change = silence_s, on_change
         self._failures = 0
         self._first = not at_once
-        self.state: State = "waiting"
+        self.state: State = "waiting" if at_once else "expected"
 
     async def run(self) -> None:
         while True:

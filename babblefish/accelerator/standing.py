@@ -8,6 +8,7 @@ from babblefish.accelerator.pairing import Pairing
 from babblefish.accelerator.trust import Trust
 
 _SENTENCES: dict[State, str] = {
+    "expected": "Waiting for the first call of the room server.",
     "called": "The room server calls this laptop.",
     "waiting": "The room server is not there at the moment. This laptop keeps looking for it.",
     "dialling": "The room server is not there at the moment. This laptop keeps looking for it.",
