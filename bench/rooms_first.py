@@ -18,9 +18,9 @@ import time
 import numpy as np
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.profiles import installed_profile
 from babblefish.engine.stages import SPEECH_RATE
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Audio, Speech, Transcript, Utterance
 from babblefish.settings import load_settings

@@ -17,8 +17,8 @@ import structlog
 
 from babblefish.engine import own_echo
 from babblefish.engine.identification import UNHEARD, Identity
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.recording_quality import VoiceActivity
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import EngineMessage, Notice, Trace, Transcript, Translation, Utterance
 from rooms.collection import Spoken

@@ -21,11 +21,11 @@ import structlog
 from babblefish.engine import reference_material, strain, voice_reference
 from babblefish.engine.engine import Engine
 from babblefish.engine.identification import Identity
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.recording_quality import PartVoice, VoiceActivity, parts
 from babblefish.engine.reference_material import Heard, KnownVoices, Progress, Refusal, Stretch
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voice_reference import VoiceReference
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import Transcript, Utterance
 from babblefish.storage.records import Clip, Purpose

@@ -22,6 +22,7 @@ from babblefish.engine import strain
 from babblefish.engine.engine import Engine
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.identification import UNHEARD
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.recording_quality import VoiceActivity
 from babblefish.engine.segmenter import (
     Decision,
@@ -35,7 +36,6 @@ from babblefish.engine.segmenter import (
 )
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import ENOUGH_PITCH_SECONDS
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import (
     Audio,

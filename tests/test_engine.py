@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from babblefish.audio import resample
-from babblefish.engine.workers import Priority
+from babblefish.engine.job_queue import Priority
 from babblefish.errors import TranslationError
 from babblefish.protocol import Audio, Notice, Speech, Trace, Transcript, Translation, Utterance
 from tests.phones import fake_engine, tone

@@ -9,10 +9,11 @@ import pytest
 
 from babblefish.engine import precedence as module
 from babblefish.engine import workers
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.precedence import GRACE, PATIENCE, Precedence
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import WorkerError
 
 ECHO = StageSpec("tests.fake_stages:Echo")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from babblefish.engine.workers import Priority
+from babblefish.engine.job_queue import Priority
 from babblefish.errors import RecognitionError
 from babblefish.protocol import Word
 from tests import test_own_voices as voices

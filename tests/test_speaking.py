@@ -9,8 +9,8 @@ import pytest
 
 from babblefish.engine import speaking
 from babblefish.engine.backlog import Backlog
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.voices import similar
-from babblefish.engine.workers import Priority
 from babblefish.protocol import Audio, Notice, Speech, Utterance, Voicing
 from babblefish.settings import Settings
 from rooms.hub import Hub

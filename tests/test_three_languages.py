@@ -16,8 +16,8 @@ import pytest
 from babblefish.audio import resample, to_int16
 from babblefish.engine.engine import Engine
 from babblefish.engine.espeak import EspeakSynthesiser
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE, RecognitionRequest
-from babblefish.engine.workers import Priority
 from babblefish.settings import Settings
 from babblefish.ui.server import create_app
 from rooms.hub import Hub

@@ -22,7 +22,7 @@ import pytest_asyncio
 import webvtt
 
 from babblefish.engine.engine import Engine
-from babblefish.engine.workers import Priority
+from babblefish.engine.job_queue import Priority
 from babblefish.errors import AudioError
 from babblefish.settings import load_settings
 from babblefish.storage.storage import Storage

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from babblefish.engine import interruption, words
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import SPEECH_RATE
-from babblefish.engine.workers import Priority
 from babblefish.errors import WorkerError
 from tests import timed_speech
 

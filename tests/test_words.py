@@ -7,9 +7,9 @@ import pytest
 
 from babblefish.engine import word_alignment, word_splitting, word_timing, words
 from babblefish.engine.engine import Engine
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import SPEECH_RATE, Alignment, StageSpec
-from babblefish.engine.workers import Priority
 from babblefish.errors import RecognitionError
 from babblefish.protocol import Word
 

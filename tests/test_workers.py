@@ -12,9 +12,10 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.pool_part import PoolPart
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import BabbleFishError, WeightsError, WorkerError
 from tests.patience import PATIENCE, until
 

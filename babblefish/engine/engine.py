@@ -20,6 +20,7 @@ from babblefish.engine import routes, translations, words
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.listening import VadStream, VoiceActivity
 from babblefish.engine.offers import Abilities
 from babblefish.engine.pitch import Pitch, measure
@@ -29,7 +30,7 @@ from babblefish.engine.profiles import Profile, StagePlan
 from babblefish.engine.stages import SPEECH_RATE, RecogniserCapabilities
 from babblefish.engine.strain import Strain
 from babblefish.engine.text_language import TextLanguage, TextLanguages
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.languages import LanguageOffer
 from babblefish.protocol import EngineMessage, Quality, Transcript, Translation, Utterance, Word

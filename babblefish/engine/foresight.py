@@ -16,7 +16,8 @@ import numpy as np
 
 from babblefish.engine import clauses
 from babblefish.engine.clauses import Clause
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.job_queue import Priority
+from babblefish.engine.workers import WorkerPool
 from babblefish.protocol import Translation
 
 _MOST = 3

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from babblefish.engine import translations
 from babblefish.engine.foresight import Foresight
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.speaking import Speaking
 from babblefish.engine.stages import Recognition
 from babblefish.engine.two_tier import OwnVoice, TwoTier
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError, RecognitionError, WorkerError
 from babblefish.protocol import (
     EngineMessage,

@@ -12,8 +12,9 @@ from collections import deque
 import numpy as np
 import structlog
 
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import VadCapabilities
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import WorkerError
 
 log = structlog.get_logger(__name__)

@@ -23,9 +23,10 @@ from babblefish.engine import clauses
 from babblefish.engine.backlog import Promise
 from babblefish.engine.clauses import Clause
 from babblefish.engine.foresight import Foreseen, Foresight
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.engine.voices import similar
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import BabbleFishError, SynthesisError
 from babblefish.protocol import Audio, Speech
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from babblefish import languages
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.workers import Priority, WorkerPool
+from babblefish.engine.workers import WorkerPool
 from babblefish.errors import BabbleFishError, TranslationError
 
 CERTAIN = 0.6

@@ -16,9 +16,9 @@ import sentencex
 
 from babblefish import languages
 from babblefish.engine import term_protection, translations
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.sentence_wise import UNSPACED, says
 from babblefish.engine.text_language import UNDETERMINED, TextLanguage
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError, TranslationError
 from babblefish.protocol import Quality
 

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from babblefish.engine import term_protection
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.routes import Route
 from babblefish.engine.stages import RecogniserCapabilities, Recognition, RecognitionRequest
-from babblefish.engine.workers import Priority
 from babblefish.errors import TranslationError
 from babblefish.protocol import Utterance
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from babblefish.audio import check_speech, decibels
 from babblefish.engine.interpretation import checked_recognition
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.recording_quality import (
     ENROLMENT,
     PartVoice,
@@ -27,7 +28,6 @@ from babblefish.engine.recording_quality import (
     parts,
 )
 from babblefish.engine.stages import SPEECH_RATE, RecognitionRequest
-from babblefish.engine.workers import Priority
 from babblefish.errors import AudioError, SpeakerError
 
 if TYPE_CHECKING:

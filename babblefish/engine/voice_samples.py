@@ -11,8 +11,8 @@ import numpy as np
 
 from babblefish.audio import match_loudness, to_int16
 from babblefish.engine import clauses, enrolment_prompts
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.speaking import checked_speech
-from babblefish.engine.workers import Priority
 from babblefish.errors import SynthesisError
 
 if TYPE_CHECKING:

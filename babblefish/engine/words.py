@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import SPEECH_RATE, Alignment
-from babblefish.engine.workers import Priority
 from babblefish.errors import RecognitionError
 from babblefish.protocol import Word
 

@@ -6,7 +6,6 @@ a process that dies is followed by another, ever later. Knows no queue and no pr
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import socket
@@ -14,13 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babblefish import logs
 from babblefish.engine import interruption
+from babblefish.engine.job_queue import Job
 from babblefish.engine.worker import receive, send
 
 if TYPE_CHECKING:
@@ -36,24 +35,6 @@ sleep: spinning on takes the cores from the other stages, sleeping at once makes
 take twice as long. onnxruntime's spin within a run, see ``onnx_session``"""
 BACKOFF = (0.0, 0.2, 1.0, 3.0, 10.0)
 """seconds before a process is started again, by failures in a row"""
-
-
-@dataclass(order=True, slots=True)
-class Job:
-    key: tuple[int, float, int]
-    """priority, deadline, order of arrival"""
-    method: str = field(compare=False)
-    args: tuple = field(compare=False)
-    timeout: float = field(compare=False)
-    done: asyncio.Future = field(compare=False)
-    batch: int = field(default=1, compare=False)
-    """how many of its kind may be done at once"""
-    begun: float = field(default=0.0, compare=False)
-    interrupted: bool = field(default=False, compare=False)
-    gave_way: int = field(default=0, compare=False)
-    """how often it was stopped for something more urgent, to be done again"""
-    let_through: bool = field(default=False, compare=False)
-    """whether it goes on although rooms work elsewhere"""
 
 
 class WorkerProcess:

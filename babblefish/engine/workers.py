@@ -12,36 +12,21 @@ no messages.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import structlog
 
+from babblefish.engine.job_queue import Job, JobQueue, Priority
 from babblefish.engine.precedence import Precedence
 from babblefish.engine.stages import StageSpec
-from babblefish.engine.worker_process import BACKOFF, Job, WorkerProcess
+from babblefish.engine.worker_process import BACKOFF, WorkerProcess
 from babblefish.errors import BabbleFishError, WorkerError
 
 log = structlog.get_logger(__name__)
-
-
-class Priority(IntEnum):
-    """Smaller is served first; within one, what is needed first."""
-
-    NOW = 0
-    """what somebody is waiting to hear or read"""
-    NEXT = 1
-    """what will probably be wanted soon"""
-    DRAFT = 2
-    """partial captions: worthless when late, dropped first"""
-    BATCH = 3
-    """files and other work without a listener: begins where a process is left for what is urgent,
-    is stopped for it and done again later"""
 
 
 MOST_STOPS = 20
@@ -77,14 +62,14 @@ class WorkerPool:
         self.name, self.spec, self.threads, self.nice = name, spec, threads, nice
         self.capabilities: Any = None
         self.stats = PoolStats()
-        self._count, self._max_queue = processes, max_queue
+        self._count = processes
         self._precedence = precedence
         if precedence is not None:
             precedence.join(self)
         self._job_seconds = 0.0
         """of a job, lately"""
         self._batch_seconds = 0.0
-        self._queue: list[Job] = []
+        self._queue = JobQueue(max_queue)
         self._order = itertools.count()
         self._processes: list[WorkerProcess] = []
         self._idle: list[WorkerProcess] = []
@@ -106,13 +91,13 @@ class WorkerPool:
         """Seconds of work so far, of all processes, including what is being done now, without that
         which steps back for what is urgent."""
         now = time.monotonic()
-        running = [now - job.begun for job in self._running() if job.key[0] != Priority.BATCH]
+        running = [now - job.begun for job in self._running() if not job.patient]
         return self.stats.busy_seconds - self._batch_seconds + sum(running)
 
     @property
     def idle(self) -> bool:
         """Whether an urgent call made now would be served at once."""
-        urgent = bool(self._queue) and self._queue[0].key[0] != Priority.BATCH
+        urgent = bool(self._queue) and not self._queue.first.patient
         return not urgent and (bool(self._idle) or any(map(_may_stop, self._running())))
 
     @property
@@ -184,18 +169,14 @@ class WorkerPool:
         finally:
             if job in self._queue:
                 self._queue.remove(job)
-                heapq.heapify(self._queue)
             elif job.done.cancelled():
                 self._interrupt(job)
 
     def _admit(self, job: Job) -> None:
-        heapq.heappush(self._queue, job)
-        patient = [waiting for waiting in self._queue if waiting.key[0] == Priority.BATCH]
-        if len(self._queue) <= self._max_queue and len(patient) <= max(1, self._max_queue // 2):
+        self._queue.push(job)
+        least = self._queue.surplus()
+        if least is None:
             return
-        least = max(self._queue)
-        self._queue.remove(least)
-        heapq.heapify(self._queue)
         self.stats.dropped += 1
         if not least.done.done():
             least.done.set_exception(
@@ -204,14 +185,14 @@ class WorkerPool:
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
-            job = self._queue[0]
+            job = self._queue.first
             if not job.done.done() and not self._may_begin(job):
                 return
-            heapq.heappop(self._queue)
+            self._queue.pop()
             if job.done.done():
                 continue
             process = self._idle.pop()
-            jobs = [job, *self._companions(job)]
+            jobs = [job, *self._queue.companions(job)]
             timeout = sum(job.timeout for job in jobs)
             self._timers[process] = self._loop.call_later(timeout, self._on_hang, process, timeout)
             process.give(jobs)
@@ -219,9 +200,9 @@ class WorkerPool:
     def _may_begin(self, job: Job) -> bool:
         """Not where it has no listener and would take the last process that is left for those who
         have one, or the cores that they need."""
-        if job.key[0] != Priority.BATCH:
+        if not job.patient:
             return True
-        patient = sum(other.key[0] == Priority.BATCH for other in self._running())
+        patient = sum(other.patient for other in self._running())
         if patient >= max(1, self._count - 1):
             return False
         if self._precedence is None or self._job_seconds < _HEAVY:
@@ -234,21 +215,10 @@ class WorkerPool:
         """The first job of each process that works; others that it does at once are like it."""
         return [process.current[0] for process in self._processes if process.current]
 
-    def _companions(self, first: Job) -> list[Job]:
-        """Jobs that go to a process together with ``first``; taken out of the queue."""
-        alike = [
-            job for job in sorted(self._queue)
-            if job.method == first.method and job.key[0] == first.key[0] and not job.done.done()
-        ][: first.batch - 1]  # fmt: skip
-        if alike:
-            self._queue = [job for job in self._queue if job not in alike]
-            heapq.heapify(self._queue)
-        return alike
-
     def _make_room(self, job: Job) -> None:
         """A job has to wait: let one process stop what has no listener, or for something urgent
         give up a draft, if any makes one."""
-        if job.key[0] == Priority.BATCH:
+        if job.patient:
             return
         running = [other for other in self._running() if not other.interrupted]
         patient = [other for other in running if _may_stop(other)]
@@ -313,7 +283,7 @@ class WorkerPool:
     def _on_answer(self, process: WorkerProcess, answers: list[Any], seconds: float) -> None:
         """answers: one for each of the process's jobs; those that failed have an error."""
         self.stats.busy_seconds += seconds
-        if process.current[0].key[0] == Priority.BATCH:
+        if process.current[0].patient:
             self._batch_seconds += seconds
         if _again(process.current[0], answers[0]):
             self._later(process)
@@ -337,7 +307,7 @@ class WorkerPool:
             job.gave_way += 1
             if not job.done.done():
                 self.stats.gave_way += 1
-                heapq.heappush(self._queue, job)
+                self._queue.push(job)
         self._free(process)
 
     def _on_hang(self, process: WorkerProcess, timeout: float) -> None:
@@ -378,8 +348,7 @@ class WorkerPool:
             self._fail_all(error)
 
     def _fail_all(self, error: BabbleFishError) -> None:
-        waiting, self._queue = self._queue, []
-        _fail([*waiting, *(job for p in self._processes for job in p.current)], error)
+        _fail([*self._queue.empty(), *(job for p in self._processes for job in p.current)], error)
         if self._started and not self._ready.done():
             self._ready.set_exception(error)
             self._ready.exception()  # start() may have been cancelled; do not warn
@@ -387,13 +356,13 @@ class WorkerPool:
 
 def _may_stop(job: Job) -> bool:
     """Whether it has no listener and was not stopped too often."""
-    return job.key[0] == Priority.BATCH and job.gave_way < MOST_STOPS and not job.interrupted
+    return job.patient and job.gave_way < MOST_STOPS and not job.interrupted
 
 
 def _again(job: Job, answer: Any) -> bool:
     """Whether it was stopped, and did."""
     stopped = isinstance(answer, WorkerError) and answer.code == "superseded"
-    return stopped and job.interrupted and job.key[0] == Priority.BATCH
+    return stopped and job.interrupted and job.patient
 
 
 def _fail(jobs: Sequence[Job], error: BabbleFishError) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 
 from babblefish.engine.engine import Engine
 from babblefish.engine.identification import UNKNOWN, Identity
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.pitch import Pitch
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.engine.voices import VoiceBook
-from babblefish.engine.workers import Priority
 from babblefish.errors import RoomError
 from babblefish.languages import english_name, normalise
 from babblefish.protocol import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from babblefish.engine.engine import Engine
-from babblefish.engine.workers import Priority
+from babblefish.engine.job_queue import Priority
 from babblefish.errors import BabbleFishError, TransportError
 from babblefish.protocol import Word
 from babblefish.ui.programs.uploads import Upload

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import structlog
 
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import SPEECH_RATE
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError
 from babblefish.protocol import (
     Caption,

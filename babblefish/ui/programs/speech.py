@@ -16,11 +16,11 @@ import structlog
 
 from babblefish.engine import clauses
 from babblefish.engine.clauses import Clause
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.speaking import checked_speech
 from babblefish.engine.stages import PLAYOUT_RATE
 from babblefish.engine.tempo import stretched
 from babblefish.engine.voices import similar
-from babblefish.engine.workers import Priority
 from babblefish.errors import BabbleFishError, SynthesisError, WorkerError
 from babblefish.ui.programs.voice_names import Chosen
 
