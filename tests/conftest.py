@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 import pytest_asyncio
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from babblefish.engine import models
 from babblefish.engine.engine import Engine
@@ -27,6 +27,8 @@ from tests.stored import QUICK
 
 if TYPE_CHECKING:
     from babblefish.engine.whisper import WhisperRecogniser
+    from tests.host_browser import Visitor
+    from tests.host_server import HostServer
 
 go_offline()
 expect.set_options(timeout=PATIENCE_MS)
@@ -62,6 +64,27 @@ def big_weights_dir(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 def speech() -> list[recordings.Clip]:
     """Human speech, or synthesised speech where no recordings are at hand."""
     return list(recordings.clips())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from tests.web_browser import launch  # and the pages' server with it
+
+    with sync_playwright() as playwright:
+        chromium = launch(playwright)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
+    """Signed in on the module's ``server``."""
+    from tests.host_browser import Visitor  # gradio is slow to import
+
+    one = Visitor(browser, server)
+    one.sign_in()
+    yield one
+    one.context.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from babblefish.accelerator.page import read_clip
 from babblefish.accelerator.page_views import Connection, last_card, state_card, work_card
@@ -24,7 +24,7 @@ from babblefish.accelerator_protocol import Health
 from babblefish.errors import AudioError
 from tests.host_browser import settled, until
 from tests.patience import PATIENCE, PATIENCE_MS
-from tests.web_browser import SHOTS, launch
+from tests.web_browser import SHOTS
 
 ROOT = Path(__file__).resolve().parents[1]
 LAPTOP = ROOT / ".venv-accelerator" / "bin" / "python"
@@ -66,14 +66,6 @@ def served(request, tmp_path_factory) -> Iterator[Served]:
         yield Served(link, version, folder)
     finally:
         process.communicate(timeout=PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

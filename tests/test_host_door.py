@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.host_browser import PHONE, Visitor, close_rooms, join, newest, settled, shoot, until
 from tests.host_server import HostServer
-from tests.test_host_page import HOSTILE, browser, host, server, visitor  # noqa: F401 (fixtures)
+from tests.test_host_page import HOSTILE, server, visitor  # noqa: F401 (fixtures)
 from tests.web_browser import SHOTS, check_accessible
 
 # ruff: noqa: F811

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from websockets.exceptions import ConnectionClosed
 
 from babblefish.accelerator_protocol import Health
@@ -22,7 +22,7 @@ from tests.host_browser import Visitor, settled, shoot
 from tests.host_server import HostServer, host_server
 from tests.patience import PATIENCE
 from tests.scripted_laptop import ScriptedLaptop
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 pytestmark = pytest.mark.e2e
 HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -79,25 +79,9 @@ def test_markup_of_laptops_is_inert_and_debts_are_told() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
     with host_server(keeps=True) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
-    one = Visitor(browser, server)
-    one.sign_in()
-    yield one
-    one.context.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from rooms.voices_heard import HeardVoice
 from tests.fakes_hub import trace
@@ -23,7 +23,7 @@ from tests.host_browser import (
     until,
 )
 from tests.host_server import HostServer, host_server
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 HOSTILE = "<script>window.hacked=1</script>"
 IMAGE = '<img src=x onerror="window.hacked=1">'
@@ -32,25 +32,9 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
     with host_server() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
-    one = Visitor(browser, server)
-    one.sign_in()
-    yield one
-    one.context.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from babblefish.storage.records import StoredKey
 from babblefish.ui.host import audit_words, program_views
@@ -17,7 +17,7 @@ from tests.host_server import HostServer, host_server
 from tests.patience import PATIENCE
 from tests.program_routes import add_program_routes, patient, without_database
 from tests.stored import NOW
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -64,26 +64,10 @@ def test_how_long_ago_in_words() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
     with patient(), host_server(keeps=True) as running:
         add_program_routes(running.app)
         yield running
-
-
-@pytest.fixture(scope="module")
-def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
-    one = Visitor(browser, server)
-    one.sign_in()
-    yield one
-    one.context.close()
 
 
 def drop_all(server: HostServer) -> None:

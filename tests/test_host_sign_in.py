@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from babblefish.ui.admin import COOKIE
 from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 GOOD, BETTER = "correct horse battery", "staple gun <on> a Sunday"
 NEW = {"new": GOOD, "again": GOOD}
@@ -164,14 +164,6 @@ def test_a_damaged_password_is_said_and_the_code_works(
 
 
 # --- in a browser -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
 
 
 def choose(page: Page, password: str, current: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from babblefish.ui.host import status, status_views
 from babblefish.ui.host.plots import Plot, Series, nice, plot
@@ -15,7 +15,6 @@ from babblefish.ui.host.remarks import remarks
 from tests.history import QUIET, SAMPLE, laptop, meeting, pools, spoken
 from tests.host_browser import DESKTOP, PHONE, Visitor, shoot
 from tests.host_server import HostServer, host_server
-from tests.web_browser import launch
 
 # --- in words -------------------------------------------------------------------------------
 
@@ -120,25 +119,9 @@ def test_steps_are_listed_with_their_quantiles():
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[HostServer]:
     with host_server() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def host(browser: Browser, server: HostServer) -> Iterator[Visitor]:
-    one = Visitor(browser, server)
-    one.sign_in()
-    yield one
-    one.context.close()
 
 
 @pytest.fixture

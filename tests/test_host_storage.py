@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from babblefish.storage.records import AuditEntry, StorageHealth
 from babblefish.ui.host import audit_words
@@ -17,7 +17,7 @@ from tests.host_browser import DESKTOP, PHONE, Visitor, join, newest, shoot
 from tests.host_server import HostServer, host_server
 from tests.stored import python, room, said
 from tests.test_storage_faults import LOCKER, checkpointed, overwrite
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 # --- in words ---------------------------------------------------------------------------------
 
@@ -63,14 +63,6 @@ def test_what_waits_and_what_was_lost_is_said() -> None:
 
 
 # --- in a browser -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -6,25 +6,17 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from babblefish.storage.records import Retention, SpokenLine, TranslatedLine
 from tests.host_browser import Visitor, close_rooms, shoot, until
 from tests.host_server import HostServer, host_server
 from tests.patience import PATIENCE
-from tests.web_browser import SHOTS, check_accessible, launch
+from tests.web_browser import SHOTS, check_accessible
 
 pytestmark = pytest.mark.e2e
 
 EVIL = '<img src=x onerror="window.hacked=1"></p><script>window.hacked=1</script>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
