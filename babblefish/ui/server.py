@@ -25,6 +25,7 @@ from fastapi.responses import FileResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.staticfiles import StaticFiles
 
+from babblefish import garbage
 from babblefish.errors import SettingsError
 from babblefish.network import Address, bind, local_addresses, local_names
 from babblefish.settings import Settings
@@ -308,6 +309,7 @@ class Service:
         if self.app.state.failure is not None:
             self.server.should_exit = True
             return
+        garbage.settle()
         hub = self.app.state.hub
         room = next(iter(hub.rooms.values()), None) or hub.create(DEFAULT_ROOM)
         path = f"/r/{room.code}#t={room.token}"
