@@ -112,7 +112,7 @@ class Attempt:
     async def _embed(self) -> None:
         # no voiceprint of what is too short or too quiet; one that is late is not waited for
         engine, priority = self._session.engine, self._session.priority
-        patience = _PATIENT_VOICEPRINT_S if priority is Priority.BATCH else _VOICEPRINT_S
+        patience = _PATIENT_VOICEPRINT_S if priority >= Priority.PROGRAM else _VOICEPRINT_S
         with contextlib.suppress(BabbleFishError, TimeoutError):
             async with asyncio.timeout(patience):
                 self._print = await engine.embed(self.utterance.audio.samples, priority)

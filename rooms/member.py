@@ -77,8 +77,11 @@ class Member:
         """clock time at which the last connection went, None while connected"""
         self.room = room
         self.link: Link | None = None
+        self.is_program = False
         self.playout: Playout | Clips = self._new_playout()
-        self.session = Session(self.id, room.engine, room.conversation)
+        self.session = Session(
+            self.id, room.engine, room.conversation, priority=lambda: room.priority
+        )
         self.task = asyncio.create_task(self.session.run(), name="session")
 
     def _new_playout(self) -> Playout:
@@ -132,13 +135,14 @@ class Member:
 
     def attach(
         self, send: Callable[[ServerEvent], None], *, take: Callable[[Clip], None] | None = None,
-        witness: Witness | None = None, audible: bool = True,
+        witness: Witness | None = None, audible: bool = True, program: bool = False,
     ) -> Link:  # fmt: skip
         """A connection. ``send`` is called on the event loop and must not block.
 
         take: translations are taken whole, by this, instead of in frames. audible: False: they
-        are only read. witness: told more of this member's own speech.
+        are only read. witness: told more of this member's own speech. program: it is not a phone.
         """
+        self.is_program = program
         return Link(self, send, take, witness, audible)
 
     def on_playout(self, name: str, state: State) -> None:

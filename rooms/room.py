@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from babblefish.engine.engine import Engine
+from babblefish.engine.job_queue import Priority
 from babblefish.errors import BabbleFishError, RoomError
 from babblefish.languages import normalise
 from babblefish.protocol import (
@@ -85,6 +86,12 @@ class Room:
             if secrets.compare_digest(key.encode(), member.key.encode()):
                 found = member
         return found
+
+    @property
+    def priority(self) -> Priority:
+        """Of what is said here. Rooms with people come before those of programs alone."""
+        people = not all(member.is_program for member in self.members.values())
+        return Priority.NOW if people else Priority.PROGRAM
 
     # --- membership -------------------------------------------------------------------------
 

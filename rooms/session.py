@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -61,12 +62,13 @@ class Session:
 
     def __init__(
         self, member: str, engine: Engine, audience: Audience, *, eager: bool = True,
-        language_fixed: bool = False, priority: Priority = Priority.NOW,
+        language_fixed: bool = False,
+        priority: Callable[[], Priority] = lambda: Priority.NOW,
     ) -> None:  # fmt: skip
         """eager: partial captions, and attempts at every pause; files need neither.
         language_fixed: the language declared is an order, not a hint.
-        priority: of work on what was said."""
-        self.member, self.priority = member, priority
+        priority: of work on what was said, asked each time."""
+        self.member, self._priority = member, priority
         self._eager, self._language_fixed = eager, language_fixed
         self.dropped_frames = 0
         self.received = 0
@@ -96,6 +98,18 @@ class Session:
         self._advancing = False
         self._pitch_seconds = 0.0
         """of voiced speech that the member's pitch was measured on"""
+
+    @property
+    def priority(self) -> Priority:
+        return self._priority()
+
+    def _guess(self, usual: Priority) -> Priority:
+        """Of work on what may be said."""
+        return max(usual, self.priority)
+
+    @property
+    def _strain(self) -> float:
+        return self.engine.strain_of(self.priority)
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -175,7 +189,9 @@ class Session:
                 self.turned_at = start / SPEECH_RATE
                 self._utterance = secrets.token_hex(8)
                 self._drafted = False
-                self.foresight = self.engine.foresight(partial(self.audience.pace, self._utterance))
+                self.foresight = self.engine.foresight(
+                    partial(self.audience.pace, self._utterance), self._guess(Priority.NEXT)
+                )
                 self.audience.speaking(self.member, True)
             case Draft(start, end) if self._eager:
                 self._start_draft(self._cut(start, end, end))
@@ -197,7 +213,7 @@ class Session:
 
     @property
     def _overloaded(self) -> bool:
-        return self.engine.strain >= strain.OVERLOADED
+        return self._strain >= strain.OVERLOADED
 
     def _cut(self, start: int, end: int, voiced_end: int) -> Utterance:
         return Utterance(
@@ -247,7 +263,7 @@ class Session:
             self.audience.draft(transcript, translations, self.member)
 
     def _start_draft(self, utterance: Utterance) -> None:
-        if self.engine.strain >= strain.BUSY and self._drafted:
+        if self._strain >= strain.BUSY and self._drafted:
             return  # the first words show that somebody is understood; more must wait
         if self._draft is None or self._draft.done():
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
@@ -259,12 +275,14 @@ class Session:
             await self.measure_pitch(utterance)
         voices = self.audience.targets(self.member)
         try:
-            transcript, translations = await self.engine.draft(utterance, voices)
+            transcript, translations = await self.engine.draft(
+                utterance, voices, self._guess(Priority.DRAFT)
+            )
         except BabbleFishError as error:
             log.info("no partial caption", code=error.code)
             return
         self.show_draft(transcript, translations)
-        if foresight is None or self.engine.strain >= strain.BUSY:
+        if foresight is None or self._strain >= strain.BUSY:
             return
         for translation in translations:
             foresight.expect(translation, voices)

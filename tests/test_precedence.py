@@ -163,7 +163,7 @@ async def test_what_takes_no_time_need_not_rest(two):
 
 
 async def test_now_and_then_one_is_let_through(two, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setitem(module.PATIENCE, Priority.BATCH, 0.3)
     ears, voice = two
     room = asyncio.create_task(voice.call("until_interrupted", FOREVER, timeout=FOREVER))
     await begun(voice)
@@ -173,7 +173,7 @@ async def test_now_and_then_one_is_let_through(two, monkeypatch):
 
 
 async def test_what_is_let_through_is_stopped_by_its_own_pool_only(two, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setitem(module.PATIENCE, Priority.BATCH, 0.0)
     ears, voice = two
     room = asyncio.create_task(voice.call("until_interrupted", FOREVER, timeout=FOREVER))
     await begun(voice)
@@ -189,18 +189,20 @@ async def test_what_is_let_through_is_stopped_by_its_own_pool_only(two, monkeypa
 async def test_programs_wait_a_moment_after_a_room_and_no_longer_than_they_must():
     now = 100.0
     shared = Precedence(lambda: now)
-    assert shared.ask() is True
-    with shared.room(), shared.room():
-        assert shared.ask() is False
-    assert shared.ask() is False, "more of it usually follows"
-    now += GRACE
-    assert shared.ask() is True
-    with shared.room():
-        assert shared.ask() is False
-        now += PATIENCE
-        assert shared.ask() is None and shared.ask() is False, "one alone"
-        now += PATIENCE
-        assert shared.ask() is None
+    assert shared.ask(Priority.BATCH) is True
+    with shared.work(Priority.NEXT), shared.work(Priority.NOW):
+        assert shared.ask(Priority.BATCH) is False
+    assert shared.ask(Priority.BATCH) is False, "more of it usually follows"
+    now += GRACE[Priority.BATCH]
+    assert shared.ask(Priority.BATCH) is True
+    with shared.work(Priority.NOW):
+        assert shared.ask(Priority.BATCH) is False
+        now += PATIENCE[Priority.BATCH]
+        assert shared.ask(Priority.BATCH) is None and shared.ask(Priority.BATCH) is False, (
+            "one alone"
+        )
+        now += PATIENCE[Priority.BATCH]
+        assert shared.ask(Priority.BATCH) is None
 
 
 def test_stages_that_have_cores_of_their_own_do_not_rest_for_one_another():
@@ -210,3 +212,61 @@ def test_stages_that_have_cores_of_their_own_do_not_rest_for_one_another():
         return Profile("any", stage, stage, None, (), stage, cores=cores).shares_cores
 
     assert shares(2) and not shares(8)
+
+
+def of_programs(pool: WorkerPool, *call) -> asyncio.Task:
+    return asyncio.create_task(pool.call(*call, priority=Priority.PROGRAM, timeout=FOREVER))
+
+
+@pytest.mark.parametrize("priority", [Priority.NOW, Priority.NEXT])
+async def test_what_programs_say_is_stopped_in_all_pools_for_what_people_hear(two, priority):
+    ears, voice = two
+    program = of_programs(ears, "until_interrupted", 0.3)
+    await begun(ears)
+    people = asyncio.create_task(
+        voice.call("until_interrupted", FOREVER, priority=priority, timeout=FOREVER)
+    )
+    await until(lambda: ears.stats.gave_way == 1)
+    assert ears.depth == 1 and not ears._running()
+    people.cancel()
+    assert await asyncio.wait_for(program, 60) is None
+
+
+async def test_it_rests_for_a_partial_caption_in_the_same_pool_only(two):
+    ears, voice = two
+    drafting = asyncio.create_task(
+        voice.call("until_interrupted", FOREVER, priority=Priority.DRAFT, timeout=FOREVER)
+    )
+    await begun(voice)
+    assert await asyncio.wait_for(of_programs(ears, "echo", 1), 60) == 1
+    program = of_programs(ears, "until_interrupted", 0.2)
+    await begun(ears)
+    assert await ears.call("echo", "draft", priority=Priority.DRAFT) == "draft"
+    assert await asyncio.wait_for(program, 60) is None and ears.stats.gave_way == 1
+    drafting.cancel()
+
+
+async def test_what_programs_say_is_done_before_files_and_after_people(pool):
+    done = []
+
+    def noted(name: str, priority: Priority) -> asyncio.Task:
+        task = asyncio.create_task(pool.call("echo", name, priority=priority))
+        task.add_done_callback(lambda _: done.append(name))
+        return task
+
+    file = patient(pool, "until_interrupted", 0.2)
+    await begun(pool)
+    program = of_programs(pool, "until_interrupted", 0.2)
+    await until(lambda: pool.stats.gave_way == 1 and pool.depth == 1)
+    await asyncio.gather(
+        noted("program", Priority.PROGRAM), noted("draft", Priority.DRAFT),
+        noted("now", Priority.NOW), program, file,
+    )  # fmt: skip
+    assert done == ["now", "draft", "program"] and pool.stats.gave_way == 2
+
+
+async def test_strain_tells_people_from_programs(pool):
+    await of_programs(pool, "until_interrupted", 0.2)
+    assert pool.worked_by(Priority.DRAFT) == 0 < 0.2 <= pool.worked_by(Priority.PROGRAM)
+    await pool.call("until_interrupted", 0.2)
+    assert pool.worked_by(Priority.DRAFT) >= 0.2

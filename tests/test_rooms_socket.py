@@ -12,6 +12,7 @@ import pytest_asyncio
 import websockets
 from websockets.asyncio.client import connect
 
+from babblefish.engine.job_queue import Priority
 from babblefish.network import bind
 from babblefish.protocol import Roster, Warn
 from babblefish.settings import Settings
@@ -67,6 +68,7 @@ async def test_two_programs_talk_and_hear_each_other(server, room):
         assert (welcome["name"], welcome["room_name"]) == ("Pierre", "Standup")
         assert (welcome["language"], welcome["target"]) == ("fr", "en")
         await dan.got("welcome")
+        assert room.priority is Priority.PROGRAM
         await pierre.say(utterance(400))
         result = await dan.got("result")
         assert result["speaker_name"] == "Pierre"
@@ -96,6 +98,7 @@ async def test_phones_and_programs_hear_each_other(server, room):
     phone = Phone(join(room, "Marie", "fr"))
     async with phone, program(server, config(room, language="en", target="en")) as kiosk:
         await kiosk.got("welcome")
+        assert room.priority is Priority.NOW, "somebody at a phone waits for it"
         phone.say(tone(500, 1.0))
         assert (await kiosk.got("result"))["speaker_name"] == "Marie"
         await kiosk.say(utterance(700))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from babblefish.engine import strain
-from babblefish.engine.strain import Strain
+from babblefish.engine.job_queue import Priority
+from babblefish.engine.strain import OVERLOADED, Strain
 from babblefish.protocol import Caption, Voicing
 from babblefish.settings import Settings
 from rooms.hub import Hub
@@ -15,6 +15,9 @@ from tests.phones import Phone, fake_engine, tone
 class Pool:
     def __init__(self, threads: int) -> None:
         self.threads, self.worked = threads, 0.0
+
+    def worked_by(self, least: Priority) -> float:
+        return self.worked
 
 
 def test_strain_counts_cores_and_forgets():
@@ -43,10 +46,18 @@ def test_one_short_job_after_silence_is_no_strain():
     assert measured.now() <= 0.1
 
 
-@pytest.mark.parametrize("level, eager", [(0.5, True), (strain.OVERLOADED, False)])
-async def test_an_overloaded_engine_works_on_what_is_certain_only(monkeypatch, level, eager):
+@pytest.mark.parametrize(
+    "all_rooms, people, programs, eager",
+    [(0.5, 0.5, False, True), (OVERLOADED, OVERLOADED, False, False),
+     (OVERLOADED, 0.5, False, True), (OVERLOADED, 0.5, True, False)],
+)  # fmt: skip
+async def test_an_overloaded_engine_works_on_what_is_certain_only(
+    monkeypatch, all_rooms, people, programs, eager
+):
+    """programs: those who talk are, and step back in time; people need not for them."""
     async with fake_engine() as engine:
-        monkeypatch.setattr(engine._strain, "now", lambda: level)
+        monkeypatch.setattr(engine._strain, "now", lambda: all_rooms)
+        monkeypatch.setattr(engine._peoples_strain, "now", lambda: people)
         hub = Hub(Settings(), engine)
         room = hub.create("A")
 
@@ -54,6 +65,8 @@ async def test_an_overloaded_engine_works_on_what_is_certain_only(monkeypatch, l
             return room.join(name=name, speaks=language, hears=language, microphone=True)
 
         async with Phone(seat("P", "fr")) as pierre, Phone(seat("D", "en")) as dan:
+            for member in room.members.values():
+                member.is_program = programs
             calls = engine.synthesisers[0].stats.calls
             pierre.say(tone(400, 4.0))
             await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))

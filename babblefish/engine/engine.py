@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,13 +69,15 @@ class Engine:
         ]
         self.speaker_encoder = self._pool("speaker", profile.speaker_encoder, precedence)
         self._activity = VoiceActivity(self._vad)
-        self._backlogs = {pool.name: Backlog() for pool in self.synthesisers}
+        self._backlogs: defaultdict[tuple[str, Priority], Backlog] = defaultdict(Backlog)
         self._preparing: set[asyncio.Task] = set()
         self.text_languages = TextLanguages(on_start=self.pools.append)
         self._arithmetic = ThreadPoolExecutor(1, "pitch")
         """for what is too little for a worker process and too much for the event loop"""
         shared = self.recogniser.pool if isinstance(self.recogniser, PoolPart) else self.recogniser
-        self._strain = Strain([shared, *self.synthesisers], profile.cores)
+        strained = [shared, *self.synthesisers]
+        self._strain = Strain(strained, profile.cores)
+        self._peoples_strain = Strain(strained, profile.cores, Priority.DRAFT)
 
     def _pool(self, name: str, plan: StagePlan, precedence: Precedence | None) -> WorkerPool:
         pool = WorkerPool(
@@ -96,6 +99,10 @@ class Engine:
     def strain(self) -> float:
         """See ``Strain``: from ``strain.BUSY`` on, leave out what is merely nice to have."""
         return self._strain.now()
+
+    def strain_of(self, priority: Priority) -> float:
+        """What people say does not have to wait for what is said among programs."""
+        return self._peoples_strain.now() if priority is Priority.NOW else self.strain
 
     async def start(self) -> None:
         """Load and warm all stages. Raises the first error, with the others stopped."""
@@ -145,9 +152,9 @@ class Engine:
                 return pool
         return None
 
-    def backlog(self, synthesiser: WorkerPool) -> Backlog:
-        """What it has still to say."""
-        return self._backlogs[synthesiser.name]
+    def backlog(self, synthesiser: WorkerPool, priority: Priority = Priority.NOW) -> Backlog:
+        """What it has still to say of that kind."""
+        return self._backlogs[synthesiser.name, priority]
 
     def voices(self, language: str) -> tuple[str, ...]:
         """Voice names for ``language``, best first."""
@@ -202,7 +209,7 @@ class Engine:
         ).run()
 
     async def draft(
-        self, utterance: Utterance, targets: Iterable[str]
+        self, utterance: Utterance, targets: Iterable[str], priority: Priority = Priority.DRAFT
     ) -> tuple[Transcript, list[Translation]]:
         """A quick look at unfinished speech, and its translations by the routes of final ones.
 
@@ -212,7 +219,7 @@ class Engine:
         recogniser = self._draft_recogniser(utterance.language)
         request = translations.request(self, utterance, wanted, recogniser.capabilities, draft=True)
         raw = await recogniser.call(
-            "transcribe", utterance.audio.samples, request, priority=Priority.DRAFT,
+            "transcribe", utterance.audio.samples, request, priority=priority,
             timeout=_DRAFT_TIMEOUT_S,
         )  # fmt: skip
         heard = translations.spelt(checked_recognition(raw), utterance.glossary)
@@ -226,7 +233,7 @@ class Engine:
                 continue
             with contextlib.suppress(TranslationError):
                 text, route = await translations.translate(
-                    self, heard, target, utterance.glossary, Priority.DRAFT
+                    self, heard, target, utterance.glossary, priority
                 )
                 found.append(Translation(utterance.id, target, text, route.quality, False))
         return transcript, found
@@ -264,9 +271,11 @@ class Engine:
                 return stage
         return None
 
-    def foresight(self, pace: Callable[[str], float | None]) -> Foresight:
+    def foresight(
+        self, pace: Callable[[str], float | None], priority: Priority = Priority.NEXT
+    ) -> Foresight:
         """For one utterance's drafts; then give it to ``process``."""
-        return Foresight(self.synthesiser, pace)
+        return Foresight(self.synthesiser, pace, priority)
 
     def translates_text(self, source: str, target: str) -> bool:
         """Whether ``translate`` serves this pair."""

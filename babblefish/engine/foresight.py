@@ -54,9 +54,10 @@ class Foresight:
         self,
         synthesiser: Callable[[str], WorkerPool | None],
         pace: Callable[[str], float | None] = lambda language: 1.0,
+        priority: Priority = Priority.NEXT,
     ) -> None:
         """synthesiser, pace: language → who speaks it, how fast."""
-        self._synthesiser, self._pace = synthesiser, pace
+        self._synthesiser, self._pace, self._priority = synthesiser, pace, priority
         self._foreseen: dict[str, list[Foreseen]] = {}
 
     def expect(self, translation: Translation, voices: Mapping[str, str | None]) -> None:
@@ -73,7 +74,7 @@ class Foresight:
         if len(tried) >= _MOST or any((f.text, f.voice) == (first, voice) for f in tried):
             return
         speed = self._pace(language) or 1.0
-        call = pool.call("synthesise", first, language, voice, speed, priority=Priority.NEXT)
+        call = pool.call("synthesise", first, language, voice, speed, priority=self._priority)
         task = asyncio.create_task(call, name="foresight")
         task.add_done_callback(_ignore)
         tried.append(Foreseen(first, voice, speed, task))

@@ -20,9 +20,18 @@ class Priority(IntEnum):
     """what will probably be wanted soon"""
     DRAFT = 2
     """partial captions: worthless when late, dropped first"""
-    BATCH = 3
+    PROGRAM = 3
+    """what is said where only programs take part: is stopped for what people wait for, and done
+    again at once"""
+    BATCH = 4
     """files and other work without a listener: begins where a process is left for what is urgent,
     is stopped for it and done again later"""
+
+
+def stopped_by(priority: Priority) -> Priority:
+    """The most urgent priority that rests in all pools for such work; partial captions are not
+    worth that to programs."""
+    return Priority.PROGRAM if priority <= Priority.NEXT else Priority.BATCH
 
 
 @dataclass(order=True, slots=True)
@@ -46,6 +55,15 @@ class Job:
     def patient(self) -> bool:
         """Whether it has no listener."""
         return self.key[0] == Priority.BATCH
+
+    @property
+    def yields(self) -> bool:
+        """Whether it is stopped for something more urgent."""
+        return self.key[0] >= Priority.PROGRAM
+
+    def stands_back(self, other: Job) -> bool:
+        """Whether it is stopped for ``other`` where that waits for the same process."""
+        return self.yields and self.key[0] > other.key[0]
 
 
 class JobQueue:

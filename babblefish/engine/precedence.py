@@ -1,9 +1,11 @@
-"""Rooms before programs, where the stages share their cores.
+"""People before programs, where the stages share their cores.
 
 A recording that a program sent takes the processor from the voice that a room waits for, although
 each has a process of its own. So work without a listener (``Priority.BATCH``) rests in all pools
-while any of them works for a room; now and then one job of it is let through, so that it comes to
-an end in the longest meeting, too. Knows no jobs: pools ask, and are told.
+while any of them works for a room, and what is said among programs alone (``Priority.PROGRAM``)
+rests while any of them makes what people wait for. Now and then one job of each kind is let
+through, so that it comes to an end in the longest meeting, too. Knows no jobs: pools ask, and are
+told.
 """
 
 from __future__ import annotations
@@ -14,72 +16,91 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-GRACE = 0.5
-"""seconds after a room's work: more of it usually follows at once"""
-PATIENCE = 30.0
-"""seconds of waiting for rooms after which one job is let through"""
+from babblefish.engine.job_queue import Priority, stopped_by
+
+GRACE = {Priority.PROGRAM: 0.2, Priority.BATCH: 0.5}
+"""seconds after more urgent work: more of it usually follows at once"""
+PATIENCE = {Priority.PROGRAM: 5.0, Priority.BATCH: 30.0}
+"""seconds of waiting after which one job is let through"""
 
 
 class Yielding(Protocol):
     """A pool."""
 
-    def give_way(self) -> None:
-        """Stop what has no listener, to be done again later."""
+    def give_way(self, least: Priority) -> None:
+        """Stop what is not more urgent than ``least``, to be done again later."""
         ...
 
     def go_on(self) -> None:
-        """It may be that work without a listener can begin."""
+        """It may be that work that rested can begin."""
         ...
 
 
+class _Rest:
+    """Of the work of one priority."""
+
+    def __init__(self, priority: Priority) -> None:
+        self.priority = priority
+        self.before = 0
+        """more urgent jobs that wait or run"""
+        self.free_at = 0.0
+        self.held_since: float | None = None
+        """since when something is kept from beginning; None: nothing is"""
+
+    def ask(self, now: float) -> tuple[bool | None, float]:
+        """See ``Precedence.ask``; and in how many seconds to ask again."""
+        if not self.before and now >= self.free_at:
+            self.held_since = None
+            return True, 0.0
+        if self.held_since is None:
+            self.held_since = now
+        patience = self.held_since + PATIENCE[self.priority] - now
+        if patience <= 0:
+            self.held_since = now
+            return None, 0.0
+        return False, patience if self.before else min(patience, self.free_at - now)
+
+
 class Precedence:
-    """Of the rooms, over the pools that share a machine's cores. For one event loop."""
+    """Over the pools that share a machine's cores. For one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._pools: list[Yielding] = []
-        self._rooms = 0
-        """jobs of rooms that wait or run"""
-        self._free_at = 0.0
-        self._held_since: float | None = None
-        """since when something is kept from beginning; None: nothing is"""
+        self._rests = {priority: _Rest(priority) for priority in GRACE}
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, pool: Yielding) -> None:
         self._pools.append(pool)
 
     @contextmanager
-    def room(self) -> Iterator[None]:
-        """A room waits for what is done meanwhile."""
-        self._rooms += 1
-        if self._rooms == 1:
+    def work(self, priority: Priority) -> Iterator[None]:
+        """A job that others wait for, from when it is asked for until it is done."""
+        least = stopped_by(priority)
+        rests = [rest for rest in self._rests.values() if rest.priority >= max(least, priority + 1)]
+        for rest in rests:
+            rest.before += 1
+        if any(rest.before == 1 for rest in rests):
             for pool in self._pools:
-                pool.give_way()
+                pool.give_way(least)
         try:
             yield
         finally:
-            self._rooms -= 1
-            if not self._rooms:
-                self._free_at = self._clock() + GRACE
-                if self._held_since is not None:
-                    self._ask_again(GRACE)
+            for rest in rests:
+                rest.before -= 1
+                if not rest.before:
+                    rest.free_at = self._clock() + GRACE[rest.priority]
+                    if rest.held_since is not None:
+                        self._ask_again(GRACE[rest.priority])
 
-    def ask(self) -> bool | None:
-        """May a job without a listener begin? True: yes. None: yes, and rooms do not stop it, for
-        it has waited long enough. False: not now; ``go_on`` is called when it is worth asking
-        again."""
-        now = self._clock()
-        if not self._rooms and now >= self._free_at:
-            self._held_since = None
-            return True
-        if self._held_since is None:
-            self._held_since = now
-        if now >= self._held_since + PATIENCE:
-            self._held_since = now
-            return None
-        patience = self._held_since + PATIENCE - now
-        self._ask_again(patience if self._rooms else min(patience, self._free_at - now))
-        return False
+    def ask(self, priority: Priority) -> bool | None:
+        """May a job that yields begin? True: yes. None: yes, and other pools' work does not stop
+        it, for it has waited long enough. False: not now; ``go_on`` is called when it is worth
+        asking again."""
+        answer, again = self._rests[priority].ask(self._clock())
+        if answer is False:
+            self._ask_again(again)
+        return answer
 
     def _ask_again(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

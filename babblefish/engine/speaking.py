@@ -98,7 +98,7 @@ class Speaking:
         """What will be said, clause by clause; arguments as in ``say``."""
         if self._pool is None:
             return ()
-        own = self._engine.backlog(self._pool)
+        own = self._engine.backlog(self._pool, self._priority)
         found = foresight.find(text, self.language, self._voice) if foresight else None
         parts = found[1] if found else clauses.split(text, self.language)
         expected = elapsed + own.wait(sum(map(seconds, parts[:1])))
@@ -115,14 +115,14 @@ class Speaking:
             yield Promise(0.0)
             return
         owed = 0.0 if self._is_plain else sum(map(seconds, parts))
-        with self._engine.backlog(self._pool).promise(owed) as promise:
+        with self._engine.backlog(self._pool, self._priority).promise(owed) as promise:
             yield promise
 
     def expected(self, number: int) -> float:
         """Seconds until this clause would be there."""
         if self._pool is None or self._is_plain:
             return 0.0
-        return self._engine.backlog(self._pool).wait(seconds(self._parts[number]))
+        return self._engine.backlog(self._pool, self._priority).wait(seconds(self._parts[number]))
 
     async def clause(self, number: int) -> Speech | None:
         """One of the plan's; None once nobody waits for it. Raises BabbleFishError."""
@@ -148,7 +148,7 @@ class Speaking:
 
     @property
     def _is_live(self) -> bool:
-        return self._priority is Priority.NOW
+        return self._priority in (Priority.NOW, Priority.PROGRAM)
 
     @property
     def _plain(self) -> WorkerPool | None:
@@ -202,7 +202,7 @@ class Speaking:
     async def _call(self, clause: Clause, speed: float) -> np.ndarray:
         pool = self._pool
         assert pool is not None
-        with self._engine.backlog(pool).work(seconds(clause)):
+        with self._engine.backlog(pool, self._priority).work(seconds(clause)):
             raw = await pool.call(
                 "synthesise", clause.text, self.language, self._voice, speed,
                 priority=self._priority, deadline=self.heard_until,

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.workers import WorkerPool
 
 BUSY = 1.15
@@ -29,9 +30,10 @@ class Strain:
 
     def __init__(
         self, pools: Sequence[WorkerPool], cores: int,
-        clock: Callable[[], float] = time.monotonic,
+        least: Priority = Priority.PROGRAM, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._pools, self._cores, self._clock = pools, cores, clock
+        """least: of work that is at least as urgent."""
+        self._pools, self._cores, self._least, self._clock = pools, cores, least, clock
         self._samples: deque[tuple[float, float]] = deque()
         """(time, core seconds worked by then)"""
 
@@ -39,7 +41,9 @@ class Strain:
         """Over the last five seconds, or since the first call where that is shorter."""
         at = self._clock()
         if not self._samples or at - self._samples[-1][0] >= _EVERY_S:
-            self._samples.append((at, sum(p.worked * p.threads for p in self._pools)))
+            self._samples.append(
+                (at, sum(p.worked_by(self._least) * p.threads for p in self._pools))
+            )
             while at - self._samples[0][0] > _WINDOW_S:
                 self._samples.popleft()
         (begun, before), (ended, after) = self._samples[0], self._samples[-1]

@@ -68,7 +68,7 @@ class WorkerPool:
             precedence.join(self)
         self._job_seconds = 0.0
         """of a job, lately"""
-        self._batch_seconds = 0.0
+        self._behind_seconds = {Priority.PROGRAM: 0.0, Priority.BATCH: 0.0}
         self._queue = JobQueue(max_queue)
         self._order = itertools.count()
         self._processes: list[WorkerProcess] = []
@@ -86,18 +86,18 @@ class WorkerPool:
         """Jobs waiting."""
         return len(self._queue)
 
-    @property
-    def worked(self) -> float:
-        """Seconds of work so far, of all processes, including what is being done now, without that
-        which steps back for what is urgent."""
+    def worked_by(self, least: Priority) -> float:
+        """Seconds of work so far on what is at least as urgent, of all processes, including what is
+        being done now."""
         now = time.monotonic()
-        running = [now - job.begun for job in self._running() if not job.patient]
-        return self.stats.busy_seconds - self._batch_seconds + sum(running)
+        running = [now - job.begun for job in self._running() if job.key[0] <= least]
+        behind = sum(spent for priority, spent in self._behind_seconds.items() if priority > least)
+        return self.stats.busy_seconds - behind + sum(running)
 
     @property
     def idle(self) -> bool:
         """Whether an urgent call made now would be served at once."""
-        urgent = bool(self._queue) and not self._queue.first.patient
+        urgent = bool(self._queue) and not self._queue.first.yields
         return not urgent and (bool(self._idle) or any(map(_may_stop, self._running())))
 
     @property
@@ -154,9 +154,9 @@ class WorkerPool:
             (int(priority), due, next(self._order)), method, args, timeout,
             self._loop.create_future(), batch,
         )  # fmt: skip
-        if self._precedence is None or priority is Priority.BATCH:
+        if self._precedence is None:
             return await self._answer(job)
-        with self._precedence.room():
+        with self._precedence.work(priority):
             return await self._answer(job)
 
     async def _answer(self, job: Job) -> Any:
@@ -198,16 +198,16 @@ class WorkerPool:
             process.give(jobs)
 
     def _may_begin(self, job: Job) -> bool:
-        """Not where it has no listener and would take the last process that is left for those who
-        have one, or the cores that they need."""
-        if not job.patient:
+        """Not where it would take the last process that is left for those who have a listener, or
+        the cores that more urgent work needs."""
+        if not job.yields:
             return True
         patient = sum(other.patient for other in self._running())
-        if patient >= max(1, self._count - 1):
+        if job.patient and patient >= max(1, self._count - 1):
             return False
         if self._precedence is None or self._job_seconds < _HEAVY:
             return True
-        answer = self._precedence.ask()
+        answer = self._precedence.ask(Priority(job.key[0]))
         job.let_through = answer is None
         return answer is not False
 
@@ -216,23 +216,23 @@ class WorkerPool:
         return [process.current[0] for process in self._processes if process.current]
 
     def _make_room(self, job: Job) -> None:
-        """A job has to wait: let one process stop what has no listener, or for something urgent
+        """A job has to wait: let one process stop what stands back for it, or for something urgent
         give up a draft, if any makes one."""
         if job.patient:
             return
         running = [other for other in self._running() if not other.interrupted]
-        patient = [other for other in running if _may_stop(other)]
+        behind = [other for other in running if _may_stop(other) and other.stands_back(job)]
         drafts = [other for other in running if other.key[0] == Priority.DRAFT]
-        if patient:
-            self._stop(patient[-1])
+        if behind:
+            self._stop(max(behind))
         elif drafts and job.key[0] == Priority.NOW:
             self._interrupt(drafts[0])
 
-    def give_way(self) -> None:
+    def give_way(self, least: Priority) -> None:
         """See ``precedence.Yielding``."""
         if self._job_seconds >= _HEAVY:
             for job in self._running():
-                if _may_stop(job) and not job.let_through:
+                if _may_stop(job) and job.key[0] >= least and not job.let_through:
                     self._stop(job)
 
     def go_on(self) -> None:
@@ -283,8 +283,9 @@ class WorkerPool:
     def _on_answer(self, process: WorkerProcess, answers: list[Any], seconds: float) -> None:
         """answers: one for each of the process's jobs; those that failed have an error."""
         self.stats.busy_seconds += seconds
-        if process.current[0].patient:
-            self._batch_seconds += seconds
+        priority = Priority(process.current[0].key[0])
+        if priority in self._behind_seconds:
+            self._behind_seconds[priority] += seconds
         if _again(process.current[0], answers[0]):
             self._later(process)
             return
@@ -355,14 +356,14 @@ class WorkerPool:
 
 
 def _may_stop(job: Job) -> bool:
-    """Whether it has no listener and was not stopped too often."""
-    return job.patient and job.gave_way < MOST_STOPS and not job.interrupted
+    """Whether it is of the kind that is stopped, and was not too often."""
+    return job.yields and job.gave_way < MOST_STOPS and not job.interrupted
 
 
 def _again(job: Job, answer: Any) -> bool:
     """Whether it was stopped, and did."""
     stopped = isinstance(answer, WorkerError) and answer.code == "superseded"
-    return stopped and job.interrupted and job.patient
+    return stopped and job.interrupted and job.yields
 
 
 def _fail(jobs: Sequence[Job], error: BabbleFishError) -> None:

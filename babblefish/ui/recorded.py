@@ -202,7 +202,7 @@ async def interpreted(
     audience = RecordingAudience(engine, wanted)
     session = Session(
         "recording", engine, audience, eager=False,
-        language_fixed=wanted.source is not None, priority=wanted.priority,
+        language_fixed=wanted.source is not None, priority=lambda: wanted.priority,
     )  # fmt: skip
     worker = asyncio.create_task(session.run(), name="recording session")
     samples = 0

@@ -100,7 +100,7 @@ class Connection:
         take = self._reporter.take if self._config.output == "clips" else None
         with self._member.attach(
             self._reporter.send, take=take, witness=self._reporter,
-            audible=self._config.output != "text",
+            audible=self._config.output != "text", program=True,
         ) as link:  # fmt: skip
             self._welcome(link)
             sending = asyncio.create_task(self._outbox.run(), name="program out")

@@ -174,7 +174,7 @@ class Reporter:
             async with asyncio.timeout(_WORDS_S):
                 words = await self._engine.words(
                     utterance.audio.samples, transcript.text, transcript.language,
-                    priority=Priority.NEXT,
+                    priority=max(Priority.NEXT, self._member.room.priority),
                 )  # fmt: skip
         except (BabbleFishError, TimeoutError):
             pass  # the text is worth more than the times of its words
