@@ -173,7 +173,7 @@ class Session:
             decisions = self._segmenter.flush()
         else:
             try:
-                probability = await self._vad.probability(frame)
+                probability = await self._vad.probability(frame, hurry=bool(self._frames))
             except BabbleFishError as error:
                 log.warning("voice activity lost a frame", code=error.code)
                 probability = 0.0

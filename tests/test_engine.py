@@ -10,6 +10,7 @@ import pytest
 
 from babblefish.audio import resample
 from babblefish.engine.job_queue import Priority
+from babblefish.engine.listening import VadStream
 from babblefish.errors import TranslationError
 from babblefish.protocol import Audio, Notice, Speech, Trace, Transcript, Translation, Utterance
 from tests.phones import fake_engine, tone
@@ -168,6 +169,27 @@ async def test_many_microphones_share_calls_for_voice_activity(engine):
         assert answers == [float(i % 2) for i in range(20)]
     assert engine._vad.stats.calls - calls <= 15
     assert await streams[0].probability(np.zeros(512, np.float32)) == 0.0
+
+
+async def test_frames_that_come_one_by_one_are_gathered_unless_more_wait_behind_them(engine):
+    streams, frame = [engine.listen() for _ in range(30)], np.full(512, 0.1, np.float32)
+    now, stats = asyncio.get_running_loop().time, engine._vad.stats
+
+    async def arrive(after: float, stream: VadStream) -> float:
+        await asyncio.sleep(after)
+        return await stream.probability(frame)
+
+    calls, begun = stats.calls, now()
+    await asyncio.gather(*(arrive(0.002 * i, stream) for i, stream in enumerate(streams)))
+    assert stats.calls - calls <= (now() - begun) / 0.016 + 2
+    begun = now()
+    for _ in range(100):
+        await streams[0].probability(frame, hurry=True)
+    hurried = now() - begun
+    begun = now()
+    for _ in range(100):
+        await streams[0].probability(frame)
+    assert now() - begun > max(1.5, hurried)
 
 
 async def test_files_wait_for_people(engine):
