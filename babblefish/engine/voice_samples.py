@@ -1,9 +1,10 @@
-"""What a voice sounds like, for people who choose one: a few words, synthesised when nothing more
-urgent waits, and kept for the next who asks."""
+"""What a voice sounds like, for people who choose one: a few words, synthesised behind what the
+rooms say at the moment, and kept for the next who asks."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import numpy as np
 
 from babblefish.audio import match_loudness, to_int16
 from babblefish.engine import clauses, enrolment_prompts
-from babblefish.engine.job_queue import Priority
 from babblefish.engine.speaking import checked_speech
 from babblefish.errors import SynthesisError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _KEPT = 64
 _MOST_WAITING = 8
 _PATIENCE_S = 25.0
+_BEHIND_S = 4.0
+"""for which clauses of rooms go first; in a talk without a pause there would always be another"""
 _TEXT_SECONDS = 2.5
 
 
@@ -59,7 +61,9 @@ class VoiceSamples:
         if pool is None:
             raise SynthesisError("voice", "There is no voice for this language.")
         text = _text(language)
-        raw = await pool.call("synthesise", text, language, voice, 1.0, priority=Priority.NEXT)
+        raw = await pool.call(
+            "synthesise", text, language, voice, 1.0, deadline=time.monotonic() + _BEHIND_S
+        )
         return to_int16(match_loudness(checked_speech(raw, text, 1.0)))
 
 
