@@ -106,7 +106,7 @@ async def test_in_turn_the_own_voice_is_the_only_one(engine, tmp_path):
 
 async def words_of(samples, text, language, priority=Priority.NOW) -> tuple[Word, ...]:
     """Each takes a quarter of a second, from the first sound on."""
-    assert priority is Priority.NEXT and language == "fr"
+    assert priority is Priority.PROGRAM and language == "fr", "nobody is there but programs"
     first = np.flatnonzero(np.abs(samples) > 0.01)[0] / 16000
     return tuple(
         Word(word, first + 0.25 * number, first + 0.25 * (number + 1), 0.98)
