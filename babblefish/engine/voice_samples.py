@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _KEPT = 64
 _MOST_WAITING = 8
-_PATIENCE_S = 25.0
+_PATIENCE_S = 75.0
+"""phones wait for 90 s"""
 _BEHIND_S = 4.0
 """for which clauses of rooms go first; in a talk without a pause there would always be another"""
 _TEXT_SECONDS = 2.5
