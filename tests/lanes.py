@@ -32,8 +32,8 @@ _CLOCK = {
     "lasting_rooms", "lasting_transcripts", "membership", "mms", "nllb", "offers",
     "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary", "rooms",
     "rooms_socket", "rooms_socket_speech", "rooms_socket_voices", "rtc", "rtc_rooms",
-    "shared_phone", "speaking", "standstill", "synthesiser", "three_languages", "two_tier", "voice_samples",
-    "workers",
+    "shared_phone", "speaking", "standstill", "synthesiser", "three_languages", "two_tier",
+    "voice_samples", "workers",
 }  # fmt: skip
 _COMPUTING = {
     "accelerator_environment", "accelerator_protocol", "access", "architecture", "bench",
