@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -18,6 +18,7 @@ from babblefish.engine.engine import Engine
 from babblefish.settings import Settings, go_offline, load_settings
 from babblefish.storage.storage import Storage
 from rooms.hub import Hub
+from rooms.room import Room
 from tests import lanes
 from tests import speech as recordings
 from tests.patience import PATIENCE_MS
@@ -102,6 +103,26 @@ async def hub(engine: Engine) -> AsyncIterator[Hub]:
     yield hub
     await hub.close()
     assert not [t for t in asyncio.all_tasks() if t.get_name() in ("session", "attempt", "draft")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(engine: Engine) -> AsyncIterator[Any]:
+    """A real one with scripted stages, where a module has none of its own."""
+    from tests.programs import serving
+
+    hub = Hub(Settings(), engine)
+    await hub.start()
+    async with serving(hub, engine) as served:
+        yield served
+    await hub.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def room(server: Any) -> AsyncIterator[Room]:
+    room = server.hub.create("Standup")
+    yield room
+    if room.code in server.hub.rooms:
+        await server.hub.close_room(room.code)
 
 
 @pytest.fixture

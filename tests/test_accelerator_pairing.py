@@ -67,7 +67,9 @@ async def test_a_server_is_trusted_by_its_authority_s_fingerprint(room):
 async def test_it_stays_trusted_when_its_addresses_change_and_by_any_name(room, tmp_path):
     trust = await meet(room.base)
     port = room.base.rpartition(":")[2]
-    await check(Trust(f"https://0.0.0.0:{port}", trust.authority))
+    moved = Trust(f"https://0.0.0.0:{port}", trust.authority)
+    await check(moved)
+    assert moved.fingerprint == trust.fingerprint
 
 
 async def test_somebody_else_at_its_address_is_refused_with_the_fix(room, tmp_path):

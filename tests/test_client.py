@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytest_asyncio
 import soundfile
 
 from babblefish.client.address import room_address
@@ -26,23 +25,6 @@ from tests.programs import SECONDS, loudest, serving, sine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(engine):
-    hub = Hub(Settings(), engine)
-    await hub.start()
-    async with serving(hub, engine) as served:
-        yield served
-    await hub.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def room(server):
-    room = server.hub.create("Standup")
-    yield room
-    if room.code in server.hub.rooms:
-        await server.hub.close_room(room.code)
 
 
 def link(server, room) -> str:

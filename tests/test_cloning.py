@@ -90,8 +90,9 @@ async def test_a_voice_is_handed_over_ahead_of_time_and_once(one):
 async def test_a_voice_used_at_one_laptop_is_handed_to_the_others(one, two):
     async with client(one.laptop(), two.laptop()) as cloning:
         await listen(cloning)
-        await seen(one, lambda seen: seen["uploads"])
-        await seen(two, lambda seen: seen["uploads"])
+        for process in (one, two):
+            await seen(process, lambda seen: seen["uploads"])
+            assert list((await process.seen())["voices"]) == [PIERRE.speaker]
 
 
 async def test_a_laptop_that_lost_a_voice_gets_it_once_more(one):

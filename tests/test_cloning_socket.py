@@ -83,6 +83,7 @@ async def test_a_laptop_that_learns_its_secret_after_it_was_added_is_soon_asked(
         await until(lambda: state(cloning).condition == "refused")
         await one.behave(refuse=False)
         await until(lambda: cloning.speaks("en"), 5)
+        assert state(cloning).condition == "ready"
 
 
 async def test_a_laptop_that_dialled_in_and_dies_is_missed_at_once_and_found_again(dialled):

@@ -268,6 +268,7 @@ async def test_health_is_told_without_being_asked(monkeypatch):
     reception = Reception(it.synthesiser, "den", 4)
     task = asyncio.create_task(Conversation(reception, it.send, lambda: None).run(it.texts()))
     await until(lambda: len(it.of(Health)) >= 3)
+    assert all(health.ready and health.name == "den" for health in it.of(Health))
     task.cancel()
 
 

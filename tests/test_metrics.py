@@ -140,12 +140,12 @@ async def test_what_fails_is_counted_by_its_code(watched, hertz, stage, code):
 async def test_a_worker_that_dies_is_counted(watched, engine):
     before = await watched.figures()
     pool = engine.pools[-1]
+    restarts = f"babblefish_worker_restarts_total|{pool.name}"
     pool._processes[0].kill()
     async with asyncio.timeout(60):
-        while (await watched.figures())[f"babblefish_worker_restarts_total|{pool.name}"] == before[
-            f"babblefish_worker_restarts_total|{pool.name}"
-        ]:
+        while (after := await watched.figures())[restarts] == before[restarts]:
             await asyncio.sleep(0.02)
+    assert after[restarts] == before[restarts] + 1
 
 
 async def test_a_listener_who_is_behind_is_shown_and_what_is_left_out_is_counted(watched):

@@ -94,7 +94,7 @@ class Participant:
                 code, reason = await self._connection()
             except (OSError, InvalidHandshake, TimeoutError) as error:
                 if isinstance(error, ssl.SSLCertVerificationError):
-                    told = await asyncio.to_thread(unverified, self.address.server)
+                    told = await unverified(self.address.server)
                     raise told from error
                 if not self._key:
                     raise unreachable() from error

@@ -3,7 +3,9 @@ authority from a file, or by that authority's fingerprint."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -34,10 +36,14 @@ def trusting(server: str, wanted: str = "", authority: Path | None = None) -> ss
     return ssl.create_default_context()
 
 
-def unverified(server: str) -> TransportError:
-    """What it means that nobody vouches for ``server``, and what to do. Blocks."""
+async def unverified(server: str) -> TransportError:
+    """What it means that nobody vouches for ``server``, and what to do."""
+    thread = ThreadPoolExecutor(1, "certificate")
+    looking = asyncio.get_running_loop().run_in_executor(thread, _authority, server)
+    thread.shutdown(wait=False)
     try:
-        shown = fingerprint(_authority(server).public_bytes(serialization.Encoding.DER))
+        authority = await looking
+        shown = fingerprint(authority.public_bytes(serialization.Encoding.DER))
     except TransportError as error:
         return error
     return TransportError(

@@ -28,7 +28,7 @@ class Priority(IntEnum):
     is stopped for it and done again later"""
 
 
-def stopped_by(priority: Priority) -> Priority:
+def rests_for(priority: Priority) -> Priority:
     """The most urgent priority that rests in all pools for such work; partial captions are not
     worth that to programs."""
     return Priority.PROGRAM if priority <= Priority.NEXT else Priority.BATCH

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from babblefish.engine.job_queue import Priority, stopped_by
+from babblefish.engine.job_queue import Priority, rests_for
 
 GRACE = {Priority.PROGRAM: 0.2, Priority.BATCH: 0.5}
 """seconds after more urgent work: more of it usually follows at once"""
@@ -76,7 +76,7 @@ class Precedence:
     @contextmanager
     def work(self, priority: Priority) -> Iterator[None]:
         """A job that others wait for, from when it is asked for until it is done."""
-        least = stopped_by(priority)
+        least = rests_for(priority)
         rests = [rest for rest in self._rests.values() if rest.priority >= max(least, priority + 1)]
         for rest in rests:
             rest.before += 1

@@ -4,7 +4,7 @@ Models never run in the server's process: there, their threads and the interpret
 starve the 20 ms audio clock. A ``WorkerPool`` owns the processes of one stage; callers await
 ``call``. Jobs wait in a bounded priority queue on this side and go to a process one at a time,
 so that an urgent job waits for at most one other, which is given up if it is a draft, and stopped
-and done again later if nobody listens to it (``Priority.BATCH``; see also ``precedence.py``). A
+and done again later if it is a program's (``Priority.PROGRAM`` and ``BATCH``; ``precedence.py``). A
 process that dies or hangs is replaced and its job fails with a WorkerError. Pools know no rooms and
 no messages.
 """
@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 MOST_STOPS = 20
-"""times that a job without a listener is stopped; then it is done to its end. So at most one in
+"""times that a job that yields is stopped; then it is done to its end. So at most one in
 so many urgent jobs has to wait for one"""
 _HEAVY = 0.05
-"""mean seconds of a job from which a pool's work without a listener rests while rooms work"""
+"""mean seconds of a job from which a pool's work rests for other pools' more urgent work"""
 _LEARNING = 0.2
 _ASK_AGAIN = 0.05
 """seconds after which a process is asked once more to leave its job, then after twice as many"""
@@ -46,7 +46,7 @@ class PoolStats:
     restarts: int = 0
     dropped: int = 0
     gave_way: int = 0
-    """times that a job without a listener was stopped, to be done again"""
+    """times that a job was stopped for a more urgent one, to be done again"""
     busy_seconds: float = 0.0
 
 

@@ -20,9 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection
 
-from babblefish.errors import StorageError
 from babblefish.storage import (
     api_keys,
     audit,
@@ -34,6 +32,7 @@ from babblefish.storage import (
     speakers,
     transcripts,
 )
+from babblefish.storage.calls import Calls
 from babblefish.storage.database import Database
 from babblefish.storage.keeper import KEEP_ASIDE_DAYS, Keeper
 from babblefish.storage.outbox import Outbox
@@ -63,7 +62,7 @@ from babblefish.storage.worker import Worker
 T = TypeVar("T")
 
 
-class Storage:
+class Storage(Calls):
     """``data_dir`` is created when it is missing. ``max_calls`` wait at most, ``max_lines`` of
     transcripts. ``busy_seconds``: how long another program's lock is waited for at a time;
     ``retry``: seconds between tries after trouble, first and longest; ``check_seconds``: between
@@ -75,13 +74,14 @@ class Storage:
         retry: tuple[float, float] = (0.5, 10.0), call_seconds: float = 30.0,
         check_seconds: float = 5.0,
     ) -> None:  # fmt: skip
-        self._clock, self._call_seconds = clock, call_seconds
+        self._clock = clock
         self._outbox = Outbox(max_lines)
         database = Database(data_dir, busy_seconds)
         self._keeper = Keeper(database, self._outbox, clock, retry, check_seconds)
-        self._worker = Worker(
+        worker = Worker(
             "storage", max_calls, self._keeper.tend, self._keeper.due, self._keeper.close
         )
+        super().__init__(self._keeper, worker, call_seconds)
 
     async def start(self) -> StorageHealth:
         """Open the database, or find out why not; trouble is no reason not to go on."""
@@ -379,31 +379,3 @@ class Storage:
     async def audit_log(self, limit: int = 200, skip: int = 0) -> list[AuditEntry]:
         """The newest first, without the ``skip`` newest."""
         return await self._read(partial(audit.entries, limit=limit, skip=skip))
-
-    # --- the thread ---------------------------------------------------------------------------
-
-    async def _read(self, query: Callable[[Connection], T]) -> T:
-        return await self._transaction(query, write=False)
-
-    async def _write(self, change: Callable[[Connection], T]) -> T:
-        return await self._transaction(change, write=True)
-
-    async def _transaction(self, work: Callable[[Connection], T], write: bool) -> T:
-        def run(database: Database) -> T:
-            with database.begin(write) as connection:
-                return work(connection)
-
-        return await self._call(run)
-
-    async def _call(self, operation: Callable[[Database], T]) -> T:
-        return await self._submit(partial(self._keeper.run, operation))
-
-    async def _submit(self, job: Callable[[], T]) -> T:
-        future = asyncio.wrap_future(self._worker.submit(job))
-        try:  # wait_for would lose a cancellation that comes together with the answer
-            async with asyncio.timeout(self._call_seconds):
-                return await future
-        except TimeoutError as error:
-            raise StorageError(
-                "slow", "The storage does not answer. Check the disk of the server, then try again."
-            ) from error
