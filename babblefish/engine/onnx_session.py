@@ -29,6 +29,8 @@ class OnnxSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.enable_mem_reuse = reuse_memory
+        # a plan would be kept for every length of input ever seen
+        options.enable_mem_pattern = False
         options.log_severity_level = 4
         # threads spin while a product is shared out, not between two runs
         options.add_session_config_entry("session.force_spinning_stop", "1")
