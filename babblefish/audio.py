@@ -16,8 +16,8 @@ from babblefish.errors import AudioError, BabbleFishError
 
 def to_float32(samples: np.ndarray) -> np.ndarray:
     """Integer or float samples, (n,) or (channels, n) → mono float32 in [-1, 1]."""
-    if np.issubdtype(samples.dtype, np.integer):
-        samples = samples / -float(np.iinfo(samples.dtype).min)
+    if samples.dtype.kind == "i":
+        samples = samples * np.float32(0.5 ** (8 * samples.itemsize - 1))
     if samples.ndim == 2:
         samples = samples.mean(axis=0)
     return samples.astype(np.float32, copy=False)
@@ -79,6 +79,11 @@ class FrameResampler:
             return samples
         around = np.lib.stride_tricks.sliding_window_view(whole, len(self._filter))
         return (around[:: self._down] @ self._filter).reshape(-1)
+
+    def skip(self, samples: np.ndarray) -> None:
+        """As ``push``, where nobody wants what would come out."""
+        last = np.concatenate([self._before, samples[-len(self._before) :]])
+        self._before = last[len(last) - len(self._before) :].astype(np.float32, copy=False)
 
 
 def rms(samples: np.ndarray) -> float:

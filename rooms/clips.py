@@ -82,6 +82,8 @@ class _Track:
 class _Unheard(Originals):
     """Who takes clips does not hear original voices."""
 
+    heard = False
+
     def put(self, speaker: str, frame: np.ndarray, understood: bool) -> None:
         pass
 

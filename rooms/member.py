@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from babblefish.audio import StreamResampler, to_float32
+from babblefish.audio import FrameResampler, StreamResampler, to_float32, to_int16
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.protocol import (
     ClientEvent,
@@ -109,6 +109,11 @@ class Member:
         return self.link is not None and self.link.audible
 
     @property
+    def hears_originals(self) -> bool:
+        """Whether live sound of the others is heard there."""
+        return self.audible and self.playout.originals.heard
+
+    @property
     def pair(self) -> tuple[str, str] | None:
         """The languages of two people who share this phone; None: it is one person's."""
         if self.also is None or not self.room.settings.two_on_a_phone:
@@ -168,6 +173,7 @@ class Link(AbstractContextManager):
         """set when the room or the membership ended: the transport should hang up"""
         self.send = send
         self._to_speech = StreamResampler(RATE, SPEECH_RATE)
+        self._from_speech = FrameResampler(SPEECH_RATE, RATE)
         self._rest = np.zeros(0, np.int16)
         self._frames = 0
         self._lag = 0.0
@@ -226,21 +232,38 @@ class Link(AbstractContextManager):
                 clip.samples[start : start + FRAME], clip.own, clip.starts_in + start / RATE,
             )  # fmt: skip
 
-    def hear(self, samples: np.ndarray, speech: np.ndarray | None = None) -> None:
-        """int16 (n,) at 48 kHz from this member's microphone. speech: the same as float32 at
-        ``SPEECH_RATE``, from a transport that has it at that rate."""
+    @property
+    def _hears(self) -> bool:
         member = self.member
-        if not self._current or not member.microphone or not member.room.may_speak(member):
+        return self._current and member.microphone and member.room.may_speak(member)
+
+    def hear(self, samples: np.ndarray) -> None:
+        """int16 (n,) at 48 kHz from this member's microphone."""
+        if self._hears:
+            self._interpret(self._to_speech.push(to_float32(samples)))
+            self._pass_on(samples)
+
+    def hear_speech(self, speech: np.ndarray) -> None:
+        """The same as float32 (n,) at ``SPEECH_RATE``, from a transport that has no more."""
+        if not self._hears:
             return
-        if speech is None:
-            speech = self._to_speech.push(to_float32(samples))
+        self._interpret(speech)
+        if self.member.room.is_heard_live(self.member):
+            self._pass_on(to_int16(self._from_speech.push(speech)))
+        else:
+            self._from_speech.skip(speech)
+
+    def _interpret(self, speech: np.ndarray) -> None:
+        member = self.member
         member.session.hear(speech)
         member.room.conversation.sounds.received(member.id, member.session.received)
+
+    def _pass_on(self, samples: np.ndarray) -> None:
         whole = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         for start in range(0, len(whole) - FRAME + 1, FRAME):
             frame = whole[start : start + FRAME]
             if frame.max(initial=0) > _QUIET or frame.min(initial=0) < -_QUIET:
-                member.room.pass_on(member, frame)
+                self.member.room.pass_on(self.member, frame)
         self._rest = whole[len(whole) // FRAME * FRAME :].copy()
 
     def next_frame(self) -> np.ndarray:

@@ -71,6 +71,9 @@ class _Voice:
 class Originals:
     """The voices that one listener hears live."""
 
+    heard = True
+    """False: what is put here goes nowhere"""
+
     def __init__(self, level: float) -> None:
         """level: volume, 0..1, of voices in languages that the listener does not speak."""
         self.level = level

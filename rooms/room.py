@@ -338,9 +338,15 @@ class Room:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
         self.conversation.sounds.live(speaker.id, frame)
         for member in self.members.values():
-            if member is not speaker and member.link is not None:
+            if member is not speaker and member.hears_originals:
                 understood = speaker.heard_language in (member.pair or (member.hears,))
                 member.playout.originals.put(speaker.id, frame, understood)
+
+    def is_heard_live(self, speaker: Member) -> bool:
+        """Whether what ``pass_on`` is given would be heard, or kept for a while."""
+        return self.conversation.sounds.wanted() or any(
+            member is not speaker and member.hears_originals for member in self.members.values()
+        )
 
 
 def _language(code: str) -> str:

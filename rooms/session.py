@@ -265,6 +265,8 @@ class Session:
     def _start_draft(self, utterance: Utterance) -> None:
         if self._strain >= strain.BUSY and self._drafted:
             return  # the first words show that somebody is understood; more must wait
+        if self.engine.stands_back(self.priority):
+            return
         if self._draft is None or self._draft.done():
             self._draft = asyncio.create_task(self._make_draft(utterance), name="draft")
 

@@ -124,7 +124,7 @@ class Soundings:
 
     def __init__(self, clock: Callable[[], float], wanted: Callable[[], bool]) -> None:
         """wanted: whether anybody needs to know; else nothing is kept here."""
-        self._clock, self._wanted = clock, wanted
+        self._clock, self.wanted = clock, wanted
         self._microphones: dict[str, _Microphone] = {}
         self._loudspeakers: dict[str, deque[_Frame]] = {}
 
@@ -140,18 +140,18 @@ class Soundings:
 
     def received(self, member: str, samples: int) -> None:
         """The member's microphone has sent so many samples at SPEECH_RATE until now."""
-        if self._wanted():
+        if self.wanted():
             self._microphone(member).clock.append((self._clock(), samples))
         elif self._microphones or self._loudspeakers:
             self.forget()
 
     def live(self, member: str, frame: np.ndarray) -> None:
         """Sound of the member's microphone: int16 (FRAME,) at RATE, not written to any more."""
-        if self._wanted():
+        if self.wanted():
             self._microphone(member).live.append(_Frame(self._clock(), frame, (member, "")))
 
     def speaking(self, member: str, active: bool) -> None:
-        if not self._wanted():
+        if not self.wanted():
             return
         speech = self._microphone(member).speech
         if active:
@@ -175,7 +175,7 @@ class Soundings:
     ) -> None:  # fmt: skip
         """20 ms of a translation at the member's phone, as ``live``; ``offset`` seconds into it.
         own: in the speaker's own voice, which is another sound. starts_in: seconds from now."""
-        if not self._wanted():
+        if not self.wanted():
             return
         frames = self._loudspeakers.setdefault(member, deque(maxlen=_FRAMES))
         source = utterance, language, *(("own",) if own else ())

@@ -71,7 +71,7 @@ async def test_it_is_done_before_what_came_later(pool):
 
 
 async def test_what_was_stopped_often_is_done_to_its_end(pool, monkeypatch):
-    monkeypatch.setattr(workers, "MOST_STOPS", 2)
+    monkeypatch.setitem(workers.MOST_STOPS, Priority.BATCH, 2)
     batch = patient(pool, "until_interrupted", 1.0)
     for _ in range(3):
         await begun(pool)
@@ -232,18 +232,53 @@ async def test_what_programs_say_is_stopped_in_all_pools_for_what_people_hear(tw
     assert await asyncio.wait_for(program, 60) is None
 
 
-async def test_it_rests_for_a_partial_caption_in_the_same_pool_only(two):
+async def test_a_partial_caption_keeps_it_from_beginning_and_stops_it_in_the_same_pool_only(two):
     ears, voice = two
+    program = of_programs(ears, "until_interrupted", 1.0)
+    await begun(ears)
     drafting = asyncio.create_task(
         voice.call("until_interrupted", FOREVER, priority=Priority.DRAFT, timeout=FOREVER)
     )
     await begun(voice)
-    assert await asyncio.wait_for(of_programs(ears, "echo", 1), 60) == 1
+    assert await asyncio.wait_for(program, 60) is None and ears.stats.gave_way == 0
     program = of_programs(ears, "until_interrupted", 0.2)
+    await until(lambda: ears.depth == 1)
+    drafting.cancel()
     await begun(ears)
     assert await ears.call("echo", "draft", priority=Priority.DRAFT) == "draft"
     assert await asyncio.wait_for(program, 60) is None and ears.stats.gave_way == 1
-    drafting.cancel()
+
+
+async def test_what_is_urgent_stops_it_although_a_partial_caption_is_made_already(two):
+    ears, voice = two
+    program = of_programs(ears, "until_interrupted", FOREVER)
+    await begun(ears)
+    others = []
+    for priority in (Priority.DRAFT, Priority.NOW):
+        others.append(
+            asyncio.create_task(
+                voice.call("until_interrupted", FOREVER, priority=priority, timeout=FOREVER)
+            )
+        )
+    await until(lambda: ears.stats.gave_way == 1)
+    for task in (program, *others):
+        task.cancel()
+
+
+async def test_how_much_of_the_time_people_need_is_known_and_forgotten():
+    now = 100.0
+    shared = Precedence(lambda: now)
+    assert shared.share(Priority.NOW) == shared.share(Priority.PROGRAM) == 0.0
+    with shared.work(Priority.PROGRAM):
+        now += 60.0
+    assert shared.share(Priority.PROGRAM) == 0.0 and shared.share(Priority.BATCH) > 0.9
+    for _ in range(30):
+        with shared.work(Priority.DRAFT), shared.work(Priority.NOW):
+            now += 0.5
+        now += 0.5
+    assert shared.share(Priority.PROGRAM) == pytest.approx(0.4, abs=0.1)
+    now += 30.0
+    assert shared.share(Priority.PROGRAM) < 0.05
 
 
 async def test_what_programs_say_is_done_before_files_and_after_people(pool):

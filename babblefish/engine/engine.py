@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from babblefish import languages
-from babblefish.engine import routes, translations, words
+from babblefish.engine import routes, strain, translations, words
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.interpretation import Interpretation, checked_recognition
@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 _DRAFT_TIMEOUT_S = 60.0
 """a partial caption has the cores only while nothing else wants them"""
+_MUCH = 0.2
+"""of the time"""
 _PITCH_SECONDS = 5.0
 """of an utterance that its pitch is measured on"""
 
@@ -101,8 +103,15 @@ class Engine:
         return self._strain.now()
 
     def strain_of(self, priority: Priority) -> float:
-        """What people say does not have to wait for what is said among programs."""
-        return self._peoples_strain.now() if priority is Priority.NOW else self.strain
+        """What people say does not have to wait for what is said among programs, which do with the
+        bare necessities while people talk."""
+        if priority is Priority.NOW:
+            return self._peoples_strain.now()
+        return max(self.strain, strain.OVERLOADED if self.stands_back(priority) else 0.0)
+
+    def stands_back(self, priority: Priority) -> bool:
+        """Whether such work has had to rest for people's for much of the time lately."""
+        return self._precedence is not None and self._precedence.share(priority) > _MUCH
 
     async def start(self) -> None:
         """Load and warm all stages. Raises the first error, with the others stopped."""

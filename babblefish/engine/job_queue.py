@@ -28,9 +28,9 @@ class Priority(IntEnum):
     is stopped for it and done again later"""
 
 
-def rests_for(priority: Priority) -> Priority:
-    """The most urgent priority that rests in all pools for such work; partial captions are not
-    worth that to programs."""
+def stopped_for(priority: Priority) -> Priority:
+    """The most urgent priority that is stopped in all pools for such work. Partial captions keep
+    programs' work from beginning, but are not worth that it is done twice."""
     return Priority.PROGRAM if priority <= Priority.NEXT else Priority.BATCH
 
 

@@ -11,17 +11,22 @@ told.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from babblefish.engine.job_queue import Priority, rests_for
+from babblefish.engine.job_queue import Priority, stopped_for
 
-GRACE = {Priority.PROGRAM: 0.2, Priority.BATCH: 0.5}
+GRACE = {Priority.PROGRAM: 0.05, Priority.BATCH: 0.5}
 """seconds after more urgent work: more of it usually follows at once"""
 PATIENCE = {Priority.PROGRAM: 5.0, Priority.BATCH: 30.0}
 """seconds of waiting after which one job is let through"""
+
+
+_MEMORY_S = 10.0
+"""time constant with which it is forgotten that more urgent work went on"""
 
 
 class Yielding(Protocol):
@@ -46,6 +51,19 @@ class _Rest:
         self.free_at = 0.0
         self.held_since: float | None = None
         """since when something is kept from beginning; None: nothing is"""
+        self._share, self._shared_at = 0.0, 0.0
+
+    def share(self, now: float) -> float:
+        """See ``Precedence.share``."""
+        target = float(self.before > 0)
+        faded = math.exp((self._shared_at - now) / _MEMORY_S)
+        self._share, self._shared_at = target + (self._share - target) * faded, now
+        return self._share
+
+    def count(self, change: int, now: float) -> None:
+        """So many more urgent jobs more."""
+        self.share(now)
+        self.before += change
 
     def ask(self, now: float) -> tuple[bool | None, float]:
         """See ``Precedence.ask``; and in how many seconds to ask again."""
@@ -76,18 +94,16 @@ class Precedence:
     @contextmanager
     def work(self, priority: Priority) -> Iterator[None]:
         """A job that others wait for, from when it is asked for until it is done."""
-        least = rests_for(priority)
-        rests = [rest for rest in self._rests.values() if rest.priority >= max(least, priority + 1)]
+        rests = [rest for rest in self._rests.values() if rest.priority > priority]
         for rest in rests:
-            rest.before += 1
-        if any(rest.before == 1 for rest in rests):
-            for pool in self._pools:
-                pool.give_way(least)
+            rest.count(1, self._clock())
+        for pool in self._pools if rests else ():
+            pool.give_way(stopped_for(priority))
         try:
             yield
         finally:
             for rest in rests:
-                rest.before -= 1
+                rest.count(-1, self._clock())
                 if not rest.before:
                     rest.free_at = self._clock() + GRACE[rest.priority]
                     if rest.held_since is not None:
@@ -101,6 +117,11 @@ class Precedence:
         if answer is False:
             self._ask_again(again)
         return answer
+
+    def share(self, priority: Priority) -> float:
+        """Part of the time, of late, in which there was work for which such work rests."""
+        rest = self._rests.get(priority)
+        return rest.share(self._clock()) if rest else 0.0
 
     def _ask_again(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -102,8 +102,9 @@ class Speaking:
         found = foresight.find(text, self.language, self._voice) if foresight else None
         parts = found[1] if found else clauses.split(text, self.language)
         expected = elapsed + own.wait(sum(map(seconds, parts[:1])))
-        late = self._is_live and found is None and expected > PLAIN_AFTER_S
-        if late and self._turn_plain():  # it needs no head start, and long clauses sound better
+        late = expected > PLAIN_AFTER_S or self._engine.stands_back(self._priority)
+        if self._is_live and found is None and late and self._turn_plain():
+            # it needs no head start, and long clauses sound better
             parts = clauses.split(text, self.language, ahead=clauses.LONGEST_SECONDS)
         self._parts, self._foreseen, self._elapsed = parts, found[0] if found else None, elapsed
         return parts

@@ -29,7 +29,7 @@ from babblefish.errors import BabbleFishError, WorkerError
 log = structlog.get_logger(__name__)
 
 
-MOST_STOPS = 20
+MOST_STOPS = {Priority.PROGRAM: 4, Priority.BATCH: 20}
 """times that a job that yields is stopped; then it is done to its end. So at most one in
 so many urgent jobs has to wait for one"""
 _HEAVY = 0.05
@@ -357,7 +357,7 @@ class WorkerPool:
 
 def _may_stop(job: Job) -> bool:
     """Whether it is of the kind that is stopped, and was not too often."""
-    return job.yields and job.gave_way < MOST_STOPS and not job.interrupted
+    return job.yields and job.gave_way < MOST_STOPS[Priority(job.key[0])] and not job.interrupted
 
 
 def _again(job: Job, answer: Any) -> bool:

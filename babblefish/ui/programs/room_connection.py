@@ -92,7 +92,6 @@ class Connection:
         self._reporter = Reporter(member, config, self._outbox, engine)
         self._intake, self._allowed = Intake(), allowed
         self._allowance = Allowance()
-        self._to_room = FrameResampler(messages.INPUT_RATE, messages.SOUND_RATE)
         self._now = asyncio.get_running_loop().time
 
     async def run(self) -> None:
@@ -183,8 +182,7 @@ class Connection:
     def _hear(self, link: Link) -> None:
         samples = self._intake.take(self._now())
         if len(samples):
-            speech = to_float32(samples)
-            link.hear(to_int16(self._to_room.push(speech)), speech)
+            link.hear_speech(to_float32(samples))
 
     def _event(self, link: Link, text: str) -> None:
         if not self._allowance.take(self._now()):
