@@ -315,7 +315,10 @@ class Conversation:
 
     def _keeps_sounds(self) -> bool:
         collects = self._collection is not None and self._collection.active
-        return collects or any(member.pair for member in self._room.members.values())
+        return collects or (
+            self._room.settings.two_on_a_phone
+            and any(member.pair for member in self._room.members.values())
+        )
 
     def finished(self, spoken: Spoken) -> None:
         said = spoken.utterance

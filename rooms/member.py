@@ -225,9 +225,12 @@ class Link(AbstractContextManager):
 
     def _played(self, clip: Clip) -> None:
         """What other microphones may hear of it."""
+        sounds = self.member.room.conversation.sounds
+        if not sounds.wanted():
+            return
         utterance, language = track(clip.track, self.member.hears)
         for start in range(0, len(clip.samples) - FRAME + 1, FRAME):
-            self.member.room.conversation.sounds.played(
+            sounds.played(
                 self.member.id, utterance, language, start / RATE,
                 clip.samples[start : start + FRAME], clip.own, clip.starts_in + start / RATE,
             )  # fmt: skip

@@ -38,6 +38,19 @@ def test_what_the_lower_rate_cannot_carry_is_gone(source, target):
     assert np.abs(out).max() < 0.005
 
 
+@pytest.mark.parametrize("lengths", [(320, 320), (320, 10), (320, 7, 5)])
+def test_after_what_nobody_wanted_it_goes_on_without_a_seam(lengths):
+    sound = sine(440, 16000).astype(np.float32)
+    whole, partly = FrameResampler(16000, 48000), FrameResampler(16000, 48000)
+    expected = whole.push(sound[:3200])
+    at = 320
+    partly.push(sound[:at])
+    for length in lengths:
+        partly.skip(sound[at : at + length])
+        at += length
+    assert np.allclose(partly.push(sound[at:3200]), expected[3 * at :])
+
+
 def test_rates_that_do_not_fit_are_refused():
     with pytest.raises(ValueError):
         FrameResampler(48000, 11025)

@@ -7,6 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
+from babblefish.audio import FrameResampler
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.voice_matching import VoiceTable
 from babblefish.engine.voices import VoiceBook
 from babblefish.errors import RoomError
@@ -131,6 +133,44 @@ async def test_partials_come_while_the_person_talks_and_the_final_replaces_them(
         pierre.say(tone(500, 2.0))
         await dan.until(lambda: len(dan.finals) == 2)
         assert len([c for c in dan.of(Caption) if not c.final]) == seen
+
+
+async def test_programs_among_themselves_get_no_partials_while_people_talk(
+    hub, engine, monkeypatch
+):
+    room = hub.create("Machines")
+    async with Phone(join(room, "Kiosk", "fr")) as kiosk, Phone(join(room, "Desk", "en")) as desk:
+        for phone in (kiosk, desk):
+            phone.member.is_program = True
+        monkeypatch.setattr(engine, "stands_back", lambda priority: priority is Priority.PROGRAM)
+        kiosk.say(tone(400, 3.0))
+        await desk.until(lambda: desk.finals)
+        assert not [c for c in desk.of(Caption) if not c.final]
+        desk.member.is_program = False
+        kiosk.say(tone(500, 3.0))
+        await desk.until(lambda: len(desk.finals) == 2)
+        assert [c for c in desk.of(Caption) if not c.final], "a person reads"
+
+
+async def test_live_sound_is_made_only_where_somebody_hears_it(hub, monkeypatch):
+    room = hub.create("Machines")
+    kiosk, desk = join(room, "Kiosk", "fr"), join(room, "Desk", "en")
+    made = []
+    monkeypatch.setattr(
+        FrameResampler, "push", lambda self, samples: made.append(1) or np.repeat(samples, 3)
+    )
+    speech = (tone(400, 0.02)[::3] / 32768).astype(np.float32)
+    with kiosk.attach(print) as mouth:
+        with desk.attach(print, take=print):
+            mouth.hear_speech(speech)
+            assert not room.is_heard_live(kiosk) and not made, "it takes whole clips"
+        with desk.attach(print, audible=False):
+            mouth.hear_speech(speech)
+            assert not made, "it only reads"
+        with desk.attach(print):
+            mouth.hear_speech(speech)
+            assert len(made) == 1 and desk.playout.originals.waiting == 1
+    assert kiosk.session.received == 3 * len(speech), "all of it is interpreted"
 
 
 @pytest.mark.parametrize("hertz", [6000, 6100, 6300, 6400])

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from babblefish.engine import speaking
+from babblefish.engine import precedence, speaking, strain
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.job_queue import Priority
 from babblefish.engine.voices import similar
@@ -114,6 +114,22 @@ async def test_who_would_be_late_is_spoken_for_plainly_and_the_own_voice_returns
     assert len(late) < len(after), "in whole sentences, which costs no time"
     assert {c.voice for c in patient} == {"en-1"}, "a file has time"
     assert {c.voice for c in after} == {"en-1"}
+
+
+async def test_programs_among_themselves_are_spoken_for_plainly_while_people_talk(monkeypatch):
+    monkeypatch.setattr(precedence, "_MEMORY_S", 0.01)
+    async with fake_engine(plain_voice=True) as engine:
+        quiet = await said(engine, utterance(), priority=Priority.PROGRAM)
+        assert not engine.stands_back(Priority.PROGRAM)
+        with engine._precedence.work(Priority.NOW):
+            await asyncio.sleep(0.1)
+            assert engine.stands_back(Priority.PROGRAM) and not engine.stands_back(Priority.NOW)
+            assert engine.strain_of(Priority.PROGRAM) >= strain.OVERLOADED
+            assert engine.strain_of(Priority.NOW) < strain.OVERLOADED
+            meanwhile = await said(engine, utterance(1), priority=Priority.PROGRAM)
+            people = await said(engine, utterance(2))
+    assert {c.plain for c in meanwhile} == {True}
+    assert {c.plain for c in (*quiet, *people)} == {False}
 
 
 async def test_an_own_voice_that_hangs_on_its_first_clause_is_not_waited_for(monkeypatch):

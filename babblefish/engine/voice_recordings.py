@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ _MOST_PRINT_SECONDS = 20.0
 _STRETCH_SECONDS = 12.0
 """the longest piece that a long recording is cut into"""
 _RECOGNISE_TIMEOUT_S = 120.0
+_BEHIND_S = 4.0
+"""for which sentences of rooms go first; in a talk without a pause there would always be another"""
 _SILENT_DB = -60.0
 
 
@@ -102,8 +105,9 @@ class VoiceRecordings:
         known = language in self._engine.recogniser_capabilities.languages
         request = RecognitionRequest(language=language if known else None)
         raw = await self._engine.recogniser.call(
-            "transcribe", samples, request, priority=Priority.NEXT, timeout=_RECOGNISE_TIMEOUT_S
-        )
+            "transcribe", samples, request, deadline=time.monotonic() + _BEHIND_S,
+            timeout=_RECOGNISE_TIMEOUT_S,
+        )  # fmt: skip
         heard = checked_recognition(raw)
         return SaidIn(heard.text, heard.language)
 
