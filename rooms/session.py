@@ -24,6 +24,7 @@ from babblefish.engine.engine import Engine
 from babblefish.engine.foresight import Foresight
 from babblefish.engine.identification import UNHEARD
 from babblefish.engine.job_queue import Priority
+from babblefish.engine.listening import GATHER_S, PATIENT_S
 from babblefish.engine.recording_quality import VoiceActivity
 from babblefish.engine.segmenter import (
     Decision,
@@ -53,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 _MAX_WAITING_FRAMES = 300
 """about 10 s of audio that voice activity has not seen yet; beyond, the oldest is dropped"""
+_BURST_FRAMES = 2
+"""that come at once from who sends longer ones; more are a backlog"""
 _PITCH_S = 10.0
 """voiced speech after which a member's pitch is known well enough"""
 
@@ -106,6 +109,13 @@ class Session:
     def _guess(self, usual: Priority) -> Priority:
         """Of work on what may be said."""
         return max(usual, self.priority)
+
+    @property
+    def _patience(self) -> float:
+        """See ``VadStream.probability``."""
+        if len(self._frames) > _BURST_FRAMES:
+            return 0.0
+        return GATHER_S if self.priority is Priority.NOW else PATIENT_S
 
     @property
     def _strain(self) -> float:
@@ -173,7 +183,7 @@ class Session:
             decisions = self._segmenter.flush()
         else:
             try:
-                probability = await self._vad.probability(frame, hurry=bool(self._frames))
+                probability = await self._vad.probability(frame, self._patience)
             except BabbleFishError as error:
                 log.warning("voice activity lost a frame", code=error.code)
                 probability = 0.0

@@ -54,7 +54,7 @@ class QuietEngine:
 class QuietStream:
     frame_samples = 512
 
-    async def probability(self, frame: np.ndarray, hurry: bool = False) -> float:
+    async def probability(self, frame: np.ndarray, patience: float = 0.0) -> float:
         return 0.0
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from babblefish.audio import resample
 from babblefish.engine.job_queue import Priority
-from babblefish.engine.listening import VadStream
+from babblefish.engine.listening import GATHER_S, PATIENT_S, VadStream
 from babblefish.errors import TranslationError
 from babblefish.protocol import Audio, Notice, Speech, Trace, Transcript, Translation, Utterance
 from tests.phones import fake_engine, tone
@@ -171,27 +171,40 @@ async def test_many_microphones_share_calls_for_voice_activity(engine):
     assert await streams[0].probability(np.zeros(512, np.float32)) == 0.0
 
 
-async def test_frames_that_come_one_by_one_are_gathered_unless_more_wait_behind_them(engine):
+async def test_frames_that_come_one_by_one_are_gathered_as_long_as_they_have_time(engine):
     streams, frame = [engine.listen() for _ in range(30)], np.full(512, 0.1, np.float32)
     now, stats = asyncio.get_running_loop().time, engine._vad.stats
 
-    async def arrive(after: float, stream: VadStream) -> float:
+    async def arrive(after: float, stream: VadStream, patience: float) -> float:
         await asyncio.sleep(after)
-        return await stream.probability(frame)
+        return await stream.probability(frame, patience)
 
-    calls, begun = stats.calls, now()
-    await asyncio.gather(*(arrive(0.002 * i, stream) for i, stream in enumerate(streams)))
-    assert stats.calls - calls <= (now() - begun) / 0.016 + 2
+    for patience in (GATHER_S, PATIENT_S):
+        calls, begun = stats.calls, now()
+        await asyncio.gather(
+            *(arrive(0.004 * i, stream, patience) for i, stream in enumerate(streams))
+        )
+        assert stats.calls - calls <= (now() - begun) / patience + 2
 
-    async def takes(hurry: bool) -> list[float]:
+    async def takes(patience: float) -> list[float]:
         took = []
         for _ in range(50):
             begun = now()
-            await streams[0].probability(frame, hurry)
+            await streams[0].probability(frame, patience)
             took.append(now() - begun)
         return took
 
-    assert min(await takes(hurry=True)) < 0.015 < np.median(await takes(hurry=False))
+    assert min(await takes(0.0)) < 0.015 < np.median(await takes(GATHER_S))
+    assert np.median(await takes(PATIENT_S)) > 0.03
+
+    async def patient() -> float:
+        begun = now()
+        await streams[1].probability(frame, PATIENT_S)
+        return now() - begun
+
+    waits = [patient() for _ in range(20)]
+    met = [(await asyncio.gather(wait, streams[2].probability(frame, 0.0)))[0] for wait in waits]
+    assert min(met) < 0.015, "it goes with what is urgent"
 
 
 async def test_files_wait_for_people(engine):

@@ -21,8 +21,10 @@ from babblefish.errors import WorkerError
 log = structlog.get_logger(__name__)
 
 _TRIES = 3
-_GATHER_S = 0.016
+GATHER_S = 0.016
 """between calls, half a frame: each costs a processor's attention twice"""
+PATIENT_S = 0.032
+"""the same for streams that nobody hears at once"""
 
 
 class VadStream:
@@ -37,15 +39,16 @@ class VadStream:
     def frame_samples(self) -> int:
         return self._capabilities.frame_samples
 
-    async def probability(self, frame: np.ndarray, hurry: bool = False) -> float:
+    async def probability(self, frame: np.ndarray, patience: float = GATHER_S) -> float:
         """Speech probability of the next ``frame_samples`` float32 samples at 16 kHz.
 
-        Call again only after the answer: frames of one stream build on each other. hurry: others
-        wait behind it, of a recording or after a hitch, so it is not kept for company.
+        Call again only after the answer: frames of one stream build on each other. patience:
+        seconds after the last call for which it is kept for company; 0 where others wait behind
+        it, of a recording or after a hitch.
         """
         if not frame.any():
             return 0.0  # digital silence: a muted microphone costs nothing
-        return await self._owner._ask(self, frame, hurry)
+        return await self._owner._ask(self, frame, patience)
 
 
 class VoiceActivity:
@@ -54,16 +57,19 @@ class VoiceActivity:
         self._waiting: deque[tuple[VadStream, np.ndarray, asyncio.Future[float]]] = deque()
         self._sender: asyncio.Task | None = None
         self._sent_at = 0.0
-        self._hurry = asyncio.Event()
+        self._patience = PATIENT_S
+        """the least of those that wait"""
+        self._sooner = asyncio.Event()
 
     def open(self) -> VadStream:
         return VadStream(self, self._pool.capabilities)
 
-    async def _ask(self, stream: VadStream, frame: np.ndarray, hurry: bool) -> float:
+    async def _ask(self, stream: VadStream, frame: np.ndarray, patience: float) -> float:
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append((stream, frame, answer))
-        if hurry:
-            self._hurry.set()
+        if patience < self._patience:
+            self._patience = patience
+            self._sooner.set()
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send(), name="voice activity")
         return await answer
@@ -92,11 +98,12 @@ class VoiceActivity:
     async def _gather(self) -> None:
         """Wait until it is worth a call."""
         now = asyncio.get_running_loop().time
-        if not self._hurry.is_set() and (pause := self._sent_at + _GATHER_S - now()) > 0:
+        while (pause := self._sent_at + self._patience - now()) > 0:
+            self._sooner.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._hurry.wait()
-        self._hurry.clear()
+                    await self._sooner.wait()
+        self._patience = PATIENT_S
         self._sent_at = now()
 
     async def _call(self, frames: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -116,7 +116,7 @@ class VoiceRecordings:
         stream = self._engine.listen()
         size = stream.frame_samples
         padded = np.pad(samples, (0, -len(samples) % size))
-        found = [await stream.probability(frame, hurry=True) for frame in padded.reshape(-1, size)]
+        found = [await stream.probability(frame, 0.0) for frame in padded.reshape(-1, size)]
         return VoiceActivity(np.array(found, np.float32), size)
 
     async def _voices(self, samples: np.ndarray, activity: VoiceActivity) -> list[PartVoice]:
