@@ -33,7 +33,7 @@ _CLOCK = {
     "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary", "rooms",
     "rooms_socket", "rooms_socket_speech", "rooms_socket_voices", "rtc", "rtc_rooms",
     "shared_phone", "speaking", "standstill", "synthesiser", "three_languages", "two_tier",
-    "voice_samples", "workers",
+    "voice_recordings", "voice_samples", "workers",
 }  # fmt: skip
 _COMPUTING = {
     "accelerator_environment", "accelerator_protocol", "access", "architecture", "bench",
