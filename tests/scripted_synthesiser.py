@@ -24,14 +24,14 @@ CLIP = encode_audio(np.sin(np.arange(RATE // 4) / 20).astype(np.float32) * 0.3)
 WORDS = "What Marie said in her clip"
 
 
-def voice(speaker: str = "s1", text: str = WORDS) -> PutVoice:
+def voice(speaker: str = "speaker-one", text: str = WORDS) -> PutVoice:
     return PutVoice(
         speaker_id=speaker, digest=digest_of(CLIP, text, RATE), text=text, language="en",
         clip=CLIP, sample_rate=RATE,
     )  # fmt: skip
 
 
-def request(number: str = "r1", speaker: str = "s1", **more) -> Synthesize:
+def request(number: str = "r1", speaker: str = "speaker-one", **more) -> Synthesize:
     values = {
         "request_id": number, "text": "Secret words, more of them", "language": "en",
         "clauses": ["Secret words,", "more of them"], "speaker_id": speaker,

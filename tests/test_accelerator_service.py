@@ -44,7 +44,7 @@ class Endpoint:
     door: Door
     folder: Path
 
-    async def put(self, speaker: str = "s1") -> httpx.Response:
+    async def put(self, speaker: str = "speaker-one") -> httpx.Response:
         return await self.http.post("/v1/voices", content=voice(speaker).model_dump_json())
 
 
@@ -89,7 +89,7 @@ async def until(condition) -> None:
 
 
 async def test_a_voice_is_stored_speaks_and_is_deleted(laptop):
-    for path in ("/v1/voices", "/v1/voices/s1"):
+    for path in ("/v1/voices", "/v1/voices/speaker-one"):
         stored = await laptop.http.post(path, content=voice().model_dump_json())
         assert VoiceStored.model_validate_json(stored.content).digest == voice().digest
     answer = await laptop.http.post("/v1/synthesize", content=request().model_dump_json())
@@ -99,7 +99,7 @@ async def test_a_voice_is_stored_speaks_and_is_deleted(laptop):
     assert [(c.clause, c.last) for c in clauses] == [(0, False), (1, True)]
     assert all(isinstance(c, ClauseSpoken) and len(decode_audio(c.audio)) == 9600 for c in clauses)
     for existed in (True, False):
-        answer = await laptop.http.delete("/v1/voices/s1")
+        answer = await laptop.http.delete("/v1/voices/speaker-one")
         assert VoiceDeleted.model_validate_json(answer.content).existed is existed
     assert laptop.synthesiser.voices == {}
     again = await laptop.http.post("/v1/synthesize", content=request().model_dump_json())
@@ -109,9 +109,9 @@ async def test_a_voice_is_stored_speaks_and_is_deleted(laptop):
 async def test_nothing_of_a_deleted_voice_is_on_the_disk(laptop):
     await laptop.put()
     await laptop.http.post("/v1/synthesize", content=request().model_dump_json())
-    await laptop.http.delete("/v1/voices/s1")
+    await laptop.http.delete("/v1/voices/speaker-one")
     everything = b"".join(p.read_bytes() for p in laptop.folder.rglob("*") if p.is_file())
-    assert everything and WORDS.encode() not in everything and b"s1" not in everything
+    assert everything and WORDS.encode() not in everything and b"speaker-one" not in everything
     assert voice().clip[:60].encode() not in everything
 
 
@@ -163,8 +163,8 @@ async def test_without_the_secret_there_is_a_reason_and_nothing_else(laptop, bea
     headers = {} if bearer is None else {"Authorization": bearer.encode()}
     for method, path in (
         ("GET", "/health"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/nothing"),
-        ("POST", "/v1/voices"), ("POST", "/v1/voices/s1"), ("POST", "/v1/synthesize"),
-        ("DELETE", "/v1/voices/s1"), ("POST", "/live"),
+        ("POST", "/v1/voices"), ("POST", "/v1/voices/speaker-one"), ("POST", "/v1/synthesize"),
+        ("DELETE", "/v1/voices/speaker-one"), ("POST", "/live"),
     ):  # fmt: skip
         sent = httpx.Request(method, laptop.http.base_url.join(path), headers=headers)
         answer = await laptop.http.send(sent)
@@ -316,7 +316,7 @@ async def test_figures_hold_no_text_and_no_names(laptop, caplog):
     await laptop.http.post("/v1/synthesize?key=Secret", content=request().model_dump_json())
     laptop.synthesiser.trouble = {1: SynthesisError("synthesis_failed", "x")}
     await laptop.http.post("/v1/synthesize", content=request().model_dump_json())
-    await laptop.http.delete("/v1/voices/s1")
+    await laptop.http.delete("/v1/voices/speaker-one")
     figures = (await laptop.http.get("/metrics")).text
     for line in (
         'babblefish_laptop_requests_total{outcome="done",transport="http"} 1.0',
@@ -330,7 +330,7 @@ async def test_figures_hold_no_text_and_no_names(laptop, caplog):
         assert line in figures, line
     logged = "".join(r.getMessage() for r in caplog.records if r.name.startswith("babblefish"))
     assert "POST /v1/synthesize 200" in logged and "DELETE /v1/voices/{speaker} 200" in logged
-    for private in ("Secret", "Marie", "s1", "clip"):
+    for private in ("Secret", "Marie", "speaker-one", "clip"):
         assert private not in figures + logged
 
 

@@ -274,7 +274,7 @@ async def test_health_is_told_without_being_asked(monkeypatch):
 
 async def test_a_voice_and_its_first_sentence_may_come_at_once(talk):
     talk.synthesiser.may_store.clear()
-    talk.tell(voice(), request("r1"), DeleteVoice(speaker_id="s1"), request("r2"))
+    talk.tell(voice(), request("r1"), DeleteVoice(speaker_id="speaker-one"), request("r2"))
     await asyncio.sleep(0.05)
     assert talk.of(Failed) == [] and talk.synthesiser.begun == []
     talk.synthesiser.may_store.set()
