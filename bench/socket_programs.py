@@ -167,12 +167,21 @@ def _fates(programs: list[Program]) -> Fates:
     )
 
 
+async def _told_to_stop() -> None:
+    """A line came on stdin, or its other end is gone."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    await lines.readline()
+
+
 async def _main(address: RoomAddress, count: int, every: float) -> None:
     clips = load_clips(load_settings().weights_dir, LONGEST_S)
     clips = [clip for clip in clips if clip.language in LANGUAGES]
     async with _programs(address, clips, count, every) as programs:
         print(IN_ROOM, flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        await _told_to_stop()
     print(json.dumps(asdict(_fates(programs))), flush=True)
 
 

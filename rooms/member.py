@@ -236,19 +236,20 @@ class Link(AbstractContextManager):
             )  # fmt: skip
 
     @property
-    def _hears(self) -> bool:
+    def _may_be_heard(self) -> bool:
+        """Whether what comes from this microphone counts."""
         member = self.member
         return self._current and member.microphone and member.room.may_speak(member)
 
     def hear(self, samples: np.ndarray) -> None:
         """int16 (n,) at 48 kHz from this member's microphone."""
-        if self._hears:
+        if self._may_be_heard:
             self._interpret(self._to_speech.push(to_float32(samples)))
             self._pass_on(samples)
 
     def hear_speech(self, speech: np.ndarray) -> None:
         """The same as float32 (n,) at ``SPEECH_RATE``, from a transport that has no more."""
-        if not self._hears:
+        if not self._may_be_heard:
             return
         self._interpret(speech)
         if self.member.room.is_heard_live(self.member):

@@ -261,6 +261,7 @@ async def test_what_is_urgent_stops_it_although_a_partial_caption_is_made_alread
             )
         )
     await until(lambda: ears.stats.gave_way == 1)
+    assert ears.depth == 1 and not ears._running() and not program.done()
     for task in (program, *others):
         task.cancel()
 

@@ -61,7 +61,7 @@ class _Rest:
         return self._share
 
     def count(self, change: int, now: float) -> None:
-        """So many more urgent jobs more."""
+        """change: more urgent jobs that came, or went where it is negative."""
         self.share(now)
         self.before += change
 
