@@ -61,6 +61,10 @@ class Room:
         self.admission = Admission(self)
         self.conversation = Conversation(self, people or People(None), collection)
         self.max_members = max_members
+        self.priority = Priority.NOW
+        """of what is said here: rooms with people come before those of programs alone"""
+        self._live: tuple[Member, ...] = ()
+        """who hears live sound"""
         self._met: tuple[frozenset[str], frozenset[str]] | None = None
         """languages (spoken, heard) that the engine was told of"""
         self.kept.save(self)
@@ -86,12 +90,6 @@ class Room:
             if secrets.compare_digest(key.encode(), member.key.encode()):
                 found = member
         return found
-
-    @property
-    def priority(self) -> Priority:
-        """Of what is said here. Rooms with people come before those of programs alone."""
-        people = not all(member.is_program for member in self.members.values())
-        return Priority.NOW if people else Priority.PROGRAM
 
     # --- membership -------------------------------------------------------------------------
 
@@ -131,6 +129,7 @@ class Room:
         )  # fmt: skip
         self.members[member.id] = member
         self.active_at = self.clock()
+        self._look_around()
         self._prepare()
         self.roster_changed()
         return member
@@ -188,6 +187,7 @@ class Room:
             member.link.close(reason)
         member.task.cancel()
         self.conversation.release(member.id)
+        self._look_around()
         self.roster_changed()
 
     async def remove(self, member_id: str, reason: ClosedReason = "removed") -> None:
@@ -328,25 +328,32 @@ class Room:
         member.send(Welcome(member.id, self.name, self.conversation.last_seq))
         member.send(self.kept.archive.policy)
         self.active_at = self.clock()
+        self._look_around()
         self.roster_changed()
 
     def on_detached(self, member: Member) -> None:
         self.active_at = self.clock()
+        self._look_around()
         self.roster_changed()
+
+    def _look_around(self) -> None:
+        """Somebody came or went: what is asked for every piece of sound is found out once."""
+        there = self.members.values()
+        self._live = tuple(member for member in there if member.hears_originals)
+        programs = bool(there) and all(member.is_program for member in there)
+        self.priority = Priority.PROGRAM if programs else Priority.NOW
 
     def pass_on(self, speaker: Member, frame: np.ndarray) -> None:
         """Live microphone sound, int16 (960,) at 48 kHz, to everybody else."""
         self.conversation.sounds.live(speaker.id, frame)
-        for member in self.members.values():
-            if member is not speaker and member.hears_originals:
+        for member in self._live:
+            if member is not speaker:
                 understood = speaker.heard_language in (member.pair or (member.hears,))
                 member.playout.originals.put(speaker.id, frame, understood)
 
     def is_heard_live(self, speaker: Member) -> bool:
         """Whether what ``pass_on`` is given would be heard, or kept for a while."""
-        return self.conversation.sounds.wanted() or any(
-            member is not speaker and member.hears_originals for member in self.members.values()
-        )
+        return self.conversation.sounds.wanted() or self._live not in ((), (speaker,))
 
 
 def _language(code: str) -> str:

@@ -28,7 +28,7 @@ given up by the clock; servers and their clients; pages in browsers; what only c
 _HOST_PAGES, _PHONE_PAGES = ("test_host_", "test_accelerator_page"), "test_web_"
 _CLOCK = {
     "accelerator_scheduling", "attribution", "bleed", "cloning", "cloning_faults", "cloning_socket",
-    "collection", "drafts", "engine", "foresight", "hub", "interruption", "interview",
+    "collection", "drafts", "engine", "foresight", "hub", "hush", "interruption", "interview",
     "lasting_rooms", "lasting_transcripts", "membership", "mms", "nllb", "offers",
     "own_voice_parts", "own_voices", "presets", "recordings", "room_glossary", "rooms",
     "rooms_socket", "rooms_socket_speech", "rooms_socket_voices", "rtc", "rtc_rooms",

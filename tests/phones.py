@@ -69,8 +69,11 @@ class Phone:
     """One connection: says what it is told, records what it hears and reads."""
 
     def __init__(
-        self, member: Member, after: int = 0, running: bool = True, speed: float = SPEEDUP
-    ) -> None:
+        self, member: Member, after: int = 0, running: bool = True, speed: float = SPEEDUP,
+        program: bool = False,
+    ) -> None:  # fmt: skip
+        """program: see ``Member.attach``."""
+        self._program = program
         self.member, self._speed = member, speed
         self.events: list[ServerEvent] = []
         self._heard: list[np.ndarray] = []
@@ -80,7 +83,7 @@ class Phone:
         self._task: asyncio.Task | None = None
 
     async def __aenter__(self) -> Phone:
-        self.link = self.member.attach(self.events.append).__enter__()
+        self.link = self.member.attach(self.events.append, program=self._program).__enter__()
         self.link.event(Resume(self._after))
         if self._running:
             self._task = asyncio.create_task(self._run())

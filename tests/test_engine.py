@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from babblefish.audio import resample
+from babblefish.engine import hush
 from babblefish.engine.job_queue import Priority
 from babblefish.engine.listening import GATHER_S, PATIENT_S, VadStream
 from babblefish.errors import TranslationError
@@ -220,3 +221,41 @@ async def test_files_wait_for_people(engine):
         await asyncio.sleep(0)
         group.create_task(run("person", Priority.NOW))
     assert order.index("person") <= 3
+
+
+async def test_programs_are_not_listened_to_until_a_person_hears_the_first_clause(monkeypatch):
+    monkeypatch.setattr(hush, "MOST_S", 60.0)
+    went: dict[type, list[bool]] = {}
+
+    def emit(message):
+        went.setdefault(type(message), []).append(program.done())
+
+    async with fake_engine(voice_delay=0.3) as engine:
+        work = asyncio.create_task(engine.process(utterance(), {"en": "en-0"}, emit))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(engine.turn_to_listen(Priority.NOW), 60)
+        program = asyncio.create_task(engine.turn_to_listen(Priority.PROGRAM))
+        await work
+        assert went[Transcript] == [False] and went[Translation] == [False]
+        assert went[Speech][0] is False and went[Speech][-1] is True
+        await asyncio.wait_for(engine.turn_to_listen(Priority.BATCH), 60)
+
+
+async def test_nobody_waits_for_what_programs_say_or_for_what_came_to_nothing(monkeypatch):
+    monkeypatch.setattr(hush, "MOST_S", 60.0)
+    async with fake_engine() as engine:
+        said = asyncio.create_task(
+            process(engine, utterance(), {"en": "en-0"}, priority=Priority.PROGRAM)
+        )
+        await asyncio.sleep(0)
+        await asyncio.wait_for(engine.turn_to_listen(Priority.PROGRAM), 60)
+        assert not said.done()
+        await said
+        for wanted in ({"en": None}, {"xx": "xx-0"}, {}):
+            await process(engine, utterance(), wanted)
+            await asyncio.wait_for(engine.turn_to_listen(Priority.PROGRAM), 60)
+        given_up = asyncio.create_task(engine.process(utterance(), {"en": "en-0"}, print))
+        await asyncio.sleep(0.01)
+        given_up.cancel()
+        await asyncio.wait((given_up,))
+        await asyncio.wait_for(engine.turn_to_listen(Priority.PROGRAM), 60)

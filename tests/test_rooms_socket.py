@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from babblefish.engine import hush
 from babblefish.engine.job_queue import Priority
 from babblefish.protocol import Roster
 from tests.phones import Phone, join, seconds_at, tone
@@ -66,6 +67,32 @@ async def test_two_programs_talk_and_hear_each_other(server, room):
         assert pierre.of("partial")[-1]["confidence"] == 1.0
         assert not pierre.of("result"), "nobody hears themselves"
         assert not dan.of("partial") and not dan.of("final") and not dan.of("roster")
+
+
+async def test_while_a_person_waits_for_a_voice_programs_wait_and_nothing_is_lost(
+    server, room, engine, monkeypatch
+):
+    monkeypatch.setattr(hush, "MOST_S", 60.0)
+    async with (
+        program(server, config(room, "Pierre")) as pierre,
+        program(server, config(room, "Dan", language="en", target="en")) as dan,
+    ):
+        welcome = await pierre.got("welcome")
+        await dan.got("welcome")
+        session = room.members[welcome["member"]].session
+        with engine.hush(Priority.NOW):
+            await pierre.say(utterance(400))
+            await asyncio.sleep(0.5)
+            assert not session.received
+        assert (await dan.got("result"))["translation"].startswith("[en] said 400")
+        async with asyncio.timeout(60):
+            while session.received < len(utterance(400)):
+                await asyncio.sleep(0.01)
+        phone = Phone(join(room, "Marie", "fr"))
+        async with phone:
+            with engine.hush(Priority.NOW):
+                await pierre.say(utterance(500))
+                await phone.until(lambda: phone.finals, 60)  # that is a person, who is not let wait
 
 
 async def test_phones_and_programs_hear_each_other(server, room):

@@ -64,9 +64,10 @@ async def test_an_overloaded_engine_works_on_what_is_certain_only(
         def seat(name, language):
             return room.join(name=name, speaks=language, hears=language, microphone=True)
 
-        async with Phone(seat("P", "fr")) as pierre, Phone(seat("D", "en")) as dan:
-            for member in room.members.values():
-                member.is_program = programs
+        async with (
+            Phone(seat("P", "fr"), program=programs) as pierre,
+            Phone(seat("D", "en"), program=programs) as dan,
+        ):
             calls = engine.synthesisers[0].stats.calls
             pierre.say(tone(400, 4.0))
             await dan.until(lambda: any(v.state == "played" for v in dan.of(Voicing)))

@@ -20,6 +20,7 @@ from babblefish import languages
 from babblefish.engine import routes, strain, translations, words
 from babblefish.engine.backlog import Backlog
 from babblefish.engine.foresight import Foresight
+from babblefish.engine.hush import Hush
 from babblefish.engine.interpretation import Interpretation, checked_recognition
 from babblefish.engine.job_queue import Priority
 from babblefish.engine.listening import VadStream, VoiceActivity
@@ -59,6 +60,7 @@ class Engine:
         self._shared: dict[str, WorkerPool] = {}
         """factory → the pool that holds several of the stages"""
         self._precedence = Precedence() if profile.shares_cores else None
+        self._hush = Hush() if profile.shares_cores else None
         self._vad = self._pool("vad", profile.vad, None)
         self.recogniser = self._stage("recogniser", profile.recogniser)
         translator, drafter = profile.translator, profile.drafter
@@ -192,6 +194,17 @@ class Engine:
     def listen(self) -> VadStream:
         """Voice activity of one more microphone."""
         return self._activity.open()
+
+    async def turn_to_listen(self, priority: Priority) -> None:
+        """Before more is taken of the sound in which such work is found. See ``Hush``."""
+        if self._hush is not None and priority is not Priority.NOW:
+            await self._hush.over()
+
+    def hush(self, priority: Priority) -> contextlib.AbstractContextManager[None]:
+        """While somebody waits for such work's first sound."""
+        if self._hush is None or priority is not Priority.NOW:
+            return contextlib.nullcontext()
+        return self._hush.keep()
 
     async def process(
         self,

@@ -7,6 +7,7 @@ a stage is checked here before anybody sees it: a model that returns garbage bec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -68,7 +69,8 @@ class Interpretation:
 
     async def run(self) -> None:
         try:
-            heard = await self._recognise()
+            with self._engine.hush(self._priority):
+                heard = await self._recognise()
         except BabbleFishError as error:
             self._notice(error)
         else:
@@ -108,6 +110,14 @@ class Interpretation:
             return await ask()
 
     async def _into(self, target: str, heard: Recognition) -> None:
+        with contextlib.ExitStack() as until_heard:
+            until_heard.enter_context(self._engine.hush(self._priority))
+            await self._translate_and_speak(target, heard, until_heard.close)
+
+    async def _translate_and_speak(
+        self, target: str, heard: Recognition, begins: Callable[[], None]
+    ) -> None:
+        """begins: called when there is something to be heard."""
         try:
             begun = time.perf_counter()
             text, route = await translations.translate(
@@ -117,11 +127,13 @@ class Interpretation:
             self._emit(Translation(self._utterance.id, target, text, route.quality))
             voice = self._targets[target]
             if voice is not None:
-                await self._speak(text, target, voice)
+                await self._speak(text, target, voice, begins)
         except BabbleFishError as error:
             self._notice(error, target)
 
-    async def _speak(self, text: str, language: str, voice: str) -> None:
+    async def _speak(
+        self, text: str, language: str, voice: str, begins: Callable[[], None]
+    ) -> None:
         begun = time.perf_counter()
         speaking = Speaking(
             self._engine, self._utterance.id, language, voice, partial(self._pace, language),
@@ -133,6 +145,7 @@ class Interpretation:
         number = None
         async for speech in say(text, self._foresight, begun - self._begun):
             self._emit(speech)
+            begins()
             if speech.own_voice and f"own voice {language}" not in self._stages:
                 self._time(f"own voice {language}", begun)
             if speech.replaces:

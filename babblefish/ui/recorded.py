@@ -208,6 +208,7 @@ async def interpreted(
     samples = 0
     try:
         async for piece in sound:
+            await engine.turn_to_listen(wanted.priority)
             session.hear(piece)
             samples += len(piece)
             await session.until(_AHEAD_FRAMES, _AHEAD_UTTERANCES)

@@ -90,6 +90,7 @@ class Connection:
         self._socket, self._member, self._config = socket, member, config
         self._outbox = Outbox(socket, encoder)
         self._reporter = Reporter(member, config, self._outbox, engine)
+        self._engine = engine
         self._intake, self._allowed = Intake(), allowed
         self._allowance = Allowance()
         self._now = asyncio.get_running_loop().time
@@ -174,6 +175,7 @@ class Connection:
             message = await self._socket.receive()
             if isinstance(message, bytes):
                 if self._member.microphone:
+                    await self._engine.turn_to_listen(self._member.session.priority)
                     self._intake.put(message)
                     self._hear(link)
             else:
