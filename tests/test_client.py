@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -80,6 +81,16 @@ async def test_one_client_says_a_recording_and_another_hears_it(server, room, tm
     sound, rate = soundfile.read(heard)
     assert rate == 24000 and abs(len(sound) / rate - result["seconds"]) < 0.05
     assert min(abs(loudest(sound, rate) - 1000 - 100 * voice) for voice in range(4)) < 15
+
+
+async def test_ctrl_c_leaves_the_room(server, room):
+    listener = await start("--room", link(server, room), "--hears", "en", "--json")
+    welcome = await message(listener, "welcome")
+    assert welcome["member"] in room.members
+    listener.send_signal(signal.SIGINT)
+    code, _, err = await ended(listener)
+    assert code == 0 and "Traceback" not in err
+    assert welcome["member"] not in room.members, "its place is free at once"
 
 
 async def test_what_cannot_work_is_said(server, room, tmp_path):

@@ -44,6 +44,9 @@ Authority = Annotated[
 Key = Annotated[str, typer.Option("--key", help="An API key, for limits of its own.")]
 
 
+_FAREWELL_S = 2.0
+
+
 def client(
     room: Room, mic: Mic = False, wav: Wav = None, speaks: Speaks = "auto", hears: Hears = "en",
     name: Name = "Program", out: Out = None, play: Play = False, stream: Stream = False,
@@ -73,12 +76,12 @@ async def _take_part(
     there: Participant, mic: bool, wav: Path | None, out: Path | None, play: bool, rate: int,
     printer: _Printer, stay: float,
 ) -> None:  # fmt: skip
-    with contextlib.ExitStack() as sinks:
+    async with contextlib.AsyncExitStack() as sinks:
         hearing: list[Any] = []
         if out is not None:
             hearing.append(sinks.enter_context(sound.WavFile(out, rate)))
         if play:
-            hearing.append(sinks.enter_context(sound.Loudspeaker(rate)))
+            hearing.append(await sinks.enter_async_context(sound.Loudspeaker(rate)))
 
         def hear(heard: Sound) -> None:
             for sink in hearing:
@@ -99,6 +102,10 @@ async def _take_part(
                 if talking.done():
                     talking.result()
             running.result()
+        except asyncio.CancelledError:  # Ctrl-C: its seat is not kept for it
+            there.leave()
+            await asyncio.wait((running,), timeout=_FAREWELL_S)
+            raise
         finally:
             running.cancel()
             talking.cancel()

@@ -25,6 +25,8 @@ from babblefish.errors import TransportError
 
 RATE = 16_000
 """Hertz of the sound that is sent, int16 mono"""
+STREAM = 3
+"""as ``Sound.kind``"""
 _HEADER = struct.Struct("<BBHI")
 _AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 """before each new try to connect"""
@@ -45,7 +47,7 @@ class Sound:
     """int16 (n,)"""
     rate: int
     kind: int
-    """1: of a result, 2: of an f5_result, 3: of a stream"""
+    """1: of a result, 2: of an f5_result, 3 (STREAM): of a stream"""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Where a client's sound comes from, and where what it hears goes: microphone, files, loudspeaker.
 
 A microphone is read by the package sounddevice where that is installed, else by arecord or
-ffmpeg, and a loudspeaker the same way. Knows no room.
+ffmpeg; a loudspeaker plays by the same package, else by aplay or ffplay. Knows no room.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import shutil
 import sys
 import wave
+from collections import deque
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import ModuleType
@@ -22,13 +23,17 @@ import numpy as np
 import soundfile
 
 from babblefish.audio import StreamResampler, to_int16
-from babblefish.client.connection import RATE, Sound
+from babblefish.client.connection import RATE, STREAM, Sound
 from babblefish.errors import AudioError, SettingsError
 
 PIECE = RATE // 25
 """samples of 40 ms"""
 _TAIL_S = 1.5
 """silence after a recording, so that its last sentence is known to be over"""
+_BUFFER_S = 0.2
+"""that a program which plays keeps for itself"""
+_MOST_CLIPS = 64
+"""that wait to be played; beyond, the oldest is dropped"""
 
 
 async def recording(path: Path) -> AsyncGenerator[bytes]:
@@ -168,41 +173,96 @@ class WavFile:
 
 
 class Loudspeaker:
-    """Plays clips one after the other. Context manager."""
+    """Plays clips one after the other. Asynchronous context manager."""
 
     def __init__(self, rate: int) -> None:
         """Raises SettingsError("loudspeaker")."""
-        self._rate = rate
-        self._waiting: asyncio.Queue[bytes] = asyncio.Queue(64)
-        self._command = self._player()
-        self._task: asyncio.Task | None = None
+        device = _sounddevice()
+        self._output = (
+            _DeviceOutput(device, rate) if device else _ProgramOutput(_player(rate), rate)
+        )
 
-    def _player(self) -> list[str]:
-        rate = str(self._rate)
-        if shutil.which("aplay"):
-            return ["aplay", "-q", "-t", "raw", "-f", "S16_LE", "-r", rate, "-c", "1"]
-        if shutil.which("ffplay"):
-            raw = ["-f", "s16le", "-ar", rate, "-ch_layout", "mono", "-i", "-"]
-            return ["ffplay", "-nodisp", "-loglevel", "error", *raw]
-        raise SettingsError(
-            "loudspeaker", "No way to a loudspeaker. Install aplay (package alsa-utils) or ffplay "
-            "(package ffmpeg), or leave out --play.",
-        )  # fmt: skip
-
-    def __enter__(self) -> Loudspeaker:
-        self._task = asyncio.create_task(self._play(), name="loudspeaker")
+    async def __aenter__(self) -> Loudspeaker:
+        self._output.open()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
+    async def __aexit__(self, *_: object) -> None:
+        await self._output.close()
 
     def hear(self, sound: Sound) -> None:
+        self._output.play(sound.samples.astype("<i2").tobytes(), sound.kind == STREAM)
+
+
+def _player(rate: int) -> list[str]:
+    if shutil.which("aplay"):
+        raw = ["-t", "raw", "-f", "S16_LE", "-r", str(rate), "-c", "1"]
+        return ["aplay", "-q", f"--buffer-time={_BUFFER_S * 1e6:.0f}", *raw]
+    if shutil.which("ffplay"):
+        raw = ["-f", "s16le", "-ar", str(rate), "-ch_layout", "mono", "-i", "-"]
+        return ["ffplay", "-nodisp", "-loglevel", "error", *raw]
+    raise SettingsError(
+        "loudspeaker", "No way to a loudspeaker. Install one: pip install sounddevice, or the "
+        "program aplay (package alsa-utils) or ffplay (package ffmpeg); or leave out --play.",
+    )  # fmt: skip
+
+
+class _DeviceOutput:
+    """By sounddevice, which asks for sound whenever the loudspeaker needs some."""
+
+    def __init__(self, device: Any, rate: int) -> None:
+        self._waiting: deque[bytes] = deque(maxlen=_MOST_CLIPS)
+        self._now = bytearray()
+        try:
+            self._stream = device.RawOutputStream(
+                rate, dtype="int16", channels=1, callback=self._fill
+            )
+        except Exception as error:  # sounddevice has errors of its own
+            raise SettingsError(
+                "loudspeaker", "The loudspeaker cannot be opened. Is one connected?"
+            ) from error
+
+    def open(self) -> None:
+        self._stream.start()
+
+    async def close(self) -> None:
+        self._stream.close()
+
+    def play(self, data: bytes, goes_on: bool) -> None:
+        """goes_on: more follows at once."""
+        self._waiting.append(data)
+
+    def _fill(self, out: Any, *_: Any) -> None:
+        """In a thread of sounddevice's."""
+        while len(self._now) < len(out) and self._waiting:
+            self._now += self._waiting.popleft()
+        out[:] = bytes(self._now[: len(out)]).ljust(len(out), b"\0")
+        del self._now[: len(out)]
+
+
+class _ProgramOutput:
+    """By a program that plays what it is given."""
+
+    def __init__(self, command: list[str], rate: int) -> None:
+        self._command, self._silence = command, bytes(2 * int(1.5 * _BUFFER_S * rate))
+        self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_CLIPS)
+        self._task: asyncio.Task | None = None
+
+    def open(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="loudspeaker")
+
+    async def close(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def play(self, data: bytes, goes_on: bool) -> None:
+        """goes_on: more follows at once; else silence does, for the program keeps what does not
+        fill its buffer."""
         if self._waiting.full():
             self._waiting.get_nowait()
-        self._waiting.put_nowait(sound.samples.astype("<i2").tobytes())
+        self._waiting.put_nowait(data if goes_on else data + self._silence)
 
-    async def _play(self) -> None:
+    async def _run(self) -> None:
         process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE
         )
@@ -215,5 +275,5 @@ class Loudspeaker:
             print("The loudspeaker does not take sound any more.", file=sys.stderr)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+                process.kill()  # aplay does not end at the first signal while it waits for sound
             await process.wait()
