@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from babblefish.audio import FrameResampler, StreamResampler, to_float32, to_int16
+from babblefish.engine.job_queue import Priority
 from babblefish.engine.stages import SPEECH_RATE
 from babblefish.protocol import (
     ClientEvent,
@@ -234,6 +235,13 @@ class Link(AbstractContextManager):
                 self.member.id, utterance, language, start / RATE,
                 clip.samples[start : start + FRAME], clip.own, clip.starts_in + start / RATE,
             )  # fmt: skip
+
+    @property
+    def urgency(self) -> Priority:
+        """Of listening to this microphone. Where sounds are compared by when they came, none may
+        wait."""
+        room = self.member.room
+        return Priority.NOW if room.conversation.sounds.wanted() else room.priority
 
     @property
     def _may_be_heard(self) -> bool:

@@ -61,7 +61,7 @@ class Room:
         self.admission = Admission(self)
         self.conversation = Conversation(self, people or People(None), collection)
         self.max_members = max_members
-        self.priority = Priority.NOW
+        self.priority = Priority.PROGRAM
         """of what is said here: rooms with people come before those of programs alone"""
         self._live: tuple[Member, ...] = ()
         """who hears live sound"""
@@ -340,7 +340,7 @@ class Room:
         """Somebody came or went: what is asked for every piece of sound is found out once."""
         there = self.members.values()
         self._live = tuple(member for member in there if member.hears_originals)
-        programs = bool(there) and all(member.is_program for member in there)
+        programs = all(member.is_program for member in there)
         self.priority = Priority.PROGRAM if programs else Priority.NOW
 
     def pass_on(self, speaker: Member, frame: np.ndarray) -> None:

@@ -63,7 +63,7 @@ async def test_it_ends_by_itself_and_is_not_kept_again_at_once(monkeypatch):
 
 
 async def test_those_who_wait_go_on_in_their_order_and_not_all_at_once(unlimited, monkeypatch):
-    monkeypatch.setattr(module, "APART_S", 0.01)
+    monkeypatch.setattr(module, "APART_S", 0.1)
     hush, loop = Hush(), asyncio.get_running_loop()
     went: list[tuple[int, float]] = []
 
@@ -77,17 +77,17 @@ async def test_those_who_wait_go_on_in_their_order_and_not_all_at_once(unlimited
         waiting[2].cancel()
     await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
     assert [number for number, _ in went] == [0, 1, 3, 4]
-    assert went[-1][1] - went[0][1] >= 0.029
+    assert went[-1][1] - went[0][1] > 0.15, "0.3, were it always on time"
 
 
 async def test_who_waits_while_it_begins_again_waits_on(unlimited, monkeypatch):
-    monkeypatch.setattr(module, "APART_S", 0.05)
+    monkeypatch.setattr(module, "APART_S", LONG)
     hush = Hush()
     with hush.keep():
         first, second = (asyncio.create_task(hush.over()) for _ in range(2))
         await settle()
     await asyncio.wait_for(first, 60)
     with hush.keep():
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(2 * module.GRACE_S)
         assert not second.done()
     await asyncio.wait_for(second, 60)

@@ -169,6 +169,7 @@ async def test_live_sound_is_made_only_where_somebody_hears_it(hub, monkeypatch)
         with desk.attach(print):
             mouth.hear_speech(speech)
             assert len(made) == 1 and desk.playout.originals.waiting == 1
+        assert not room.is_heard_live(kiosk), "it hung up"
     assert kiosk.session.received == 3 * len(speech), "all of it is interpreted"
 
 

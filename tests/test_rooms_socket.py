@@ -72,7 +72,7 @@ async def test_two_programs_talk_and_hear_each_other(server, room):
 async def test_while_a_person_waits_for_a_voice_programs_wait_and_nothing_is_lost(
     server, room, engine, monkeypatch
 ):
-    monkeypatch.setattr(hush, "MOST_S", 60.0)
+    monkeypatch.setattr(hush, "MOST_S", 600.0)
     async with (
         program(server, config(room, "Pierre")) as pierre,
         program(server, config(room, "Dan", language="en", target="en")) as dan,
@@ -93,6 +93,17 @@ async def test_while_a_person_waits_for_a_voice_programs_wait_and_nothing_is_los
             with engine.hush(Priority.NOW):
                 await pierre.say(utterance(500))
                 await phone.until(lambda: phone.finals, 60)  # that is a person, who is not let wait
+            assert room.priority is Priority.NOW
+            room.leave(phone.member, "left")
+            assert room.priority is Priority.PROGRAM
+            with engine.hush(Priority.NOW):
+                received = session.received
+                await pierre.say(np.concatenate([utterance(600)] * 2))  # what is early waits, too
+                await asyncio.sleep(0.6)
+                assert session.received == received
+            async with asyncio.timeout(60):
+                while session.received < received + 2 * len(utterance(600)):
+                    await asyncio.sleep(0.01)
 
 
 async def test_phones_and_programs_hear_each_other(server, room):

@@ -103,8 +103,10 @@ async def _take_part(
                     talking.result()
             running.result()
         except asyncio.CancelledError:  # Ctrl-C: its seat is not kept for it
-            there.leave()
-            await asyncio.wait((running,), timeout=_FAREWELL_S)
+            talking.cancel()
+            there.leave(at_once=True)
+            if there.connections:  # else it waits at the door, and has no seat
+                await asyncio.wait((running,), timeout=_FAREWELL_S)
             raise
         finally:
             running.cancel()

@@ -82,8 +82,10 @@ class Participant:
         """One of the messages that may follow the configuration."""
         await self._said.put(json.dumps(message))
 
-    def leave(self) -> None:
-        """Give up the seat, after what was said."""
+    def leave(self, *, at_once: bool = False) -> None:
+        """Give up the seat, after what was said; at_once: what has not left yet never does."""
+        while at_once and not self._said.empty():
+            self._said.get_nowait()
         self._over.set()
 
     async def run(self) -> None:

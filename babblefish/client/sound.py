@@ -30,6 +30,7 @@ PIECE = RATE // 25
 """samples of 40 ms"""
 _TAIL_S = 1.5
 """silence after a recording, so that its last sentence is known to be over"""
+_LOOK_S = 0.05
 _BUFFER_S = 0.2
 """that a program which plays keeps for itself"""
 _MOST_CLIPS = 64
@@ -137,7 +138,7 @@ async def _by_program(command: list[str]) -> AsyncGenerator[bytes]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # to wait alone may never end while something is unread
 
 
 def clip(message: dict[str, Any]) -> Sound | None:
@@ -173,24 +174,33 @@ class WavFile:
 
 
 class Loudspeaker:
-    """Plays clips one after the other. Asynchronous context manager."""
+    """Plays clips one after the other. Asynchronous context manager: at the end of its block it
+    plays what is left, unless the block failed."""
 
     def __init__(self, rate: int) -> None:
-        """Raises SettingsError("loudspeaker")."""
-        device = _sounddevice()
-        self._output = (
-            _DeviceOutput(device, rate) if device else _ProgramOutput(_player(rate), rate)
-        )
+        self._rate = rate
+        self._output: _DeviceOutput | _ProgramOutput | None = None
 
     async def __aenter__(self) -> Loudspeaker:
-        self._output.open()
+        """Raises SettingsError("loudspeaker")."""
+        self._output = _output(self._rate)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._output.close()
+    async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        assert self._output is not None
+        await self._output.close(finish=failed is None)
 
     def hear(self, sound: Sound) -> None:
+        assert self._output is not None
         self._output.play(sound.samples.astype("<i2").tobytes(), sound.kind == STREAM)
+
+
+def _output(rate: int) -> _DeviceOutput | _ProgramOutput:
+    device = _sounddevice()
+    if device is not None:
+        with contextlib.suppress(SettingsError):  # programs may know another way
+            return _DeviceOutput(device, rate)
+    return _ProgramOutput(_player(rate), rate)
 
 
 def _player(rate: int) -> list[str]:
@@ -199,7 +209,7 @@ def _player(rate: int) -> list[str]:
         return ["aplay", "-q", f"--buffer-time={_BUFFER_S * 1e6:.0f}", *raw]
     if shutil.which("ffplay"):
         raw = ["-f", "s16le", "-ar", str(rate), "-ch_layout", "mono", "-i", "-"]
-        return ["ffplay", "-nodisp", "-loglevel", "error", *raw]
+        return ["ffplay", "-nodisp", "-autoexit", "-loglevel", "error", *raw]
     raise SettingsError(
         "loudspeaker", "No way to a loudspeaker. Install one: pip install sounddevice, or the "
         "program aplay (package alsa-utils) or ffplay (package ffmpeg); or leave out --play.",
@@ -210,22 +220,26 @@ class _DeviceOutput:
     """By sounddevice, which asks for sound whenever the loudspeaker needs some."""
 
     def __init__(self, device: Any, rate: int) -> None:
+        """Raises SettingsError."""
         self._waiting: deque[bytes] = deque(maxlen=_MOST_CLIPS)
         self._now = bytearray()
         try:
             self._stream = device.RawOutputStream(
                 rate, dtype="int16", channels=1, callback=self._fill
             )
+            self._stream.start()
         except Exception as error:  # sounddevice has errors of its own
-            raise SettingsError(
-                "loudspeaker", "The loudspeaker cannot be opened. Is one connected?"
-            ) from error
+            raise SettingsError("loudspeaker", "The loudspeaker cannot be opened.") from error
 
-    def open(self) -> None:
-        self._stream.start()
-
-    async def close(self) -> None:
-        self._stream.close()
+    async def close(self, finish: bool) -> None:
+        """finish: after what is left was played."""
+        try:
+            while finish and self._stream.active and (self._waiting or self._now):
+                await asyncio.sleep(_LOOK_S)
+            if finish:
+                await asyncio.sleep(self._stream.latency)
+        finally:
+            self._stream.close()
 
     def play(self, data: bytes, goes_on: bool) -> None:
         """goes_on: more follows at once."""
@@ -244,23 +258,29 @@ class _ProgramOutput:
 
     def __init__(self, command: list[str], rate: int) -> None:
         self._command, self._silence = command, bytes(2 * int(1.5 * _BUFFER_S * rate))
-        self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_MOST_CLIPS)
-        self._task: asyncio.Task | None = None
-
-    def open(self) -> None:
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_CLIPS)
+        """None: there is no more"""
         self._task = asyncio.create_task(self._run(), name="loudspeaker")
 
-    async def close(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def close(self, finish: bool) -> None:
+        """finish: after what is left was played."""
+        try:
+            if finish and not self._task.done():
+                self._put(None)
+                await asyncio.wait((self._task,))
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def play(self, data: bytes, goes_on: bool) -> None:
         """goes_on: more follows at once; else silence does, for the program keeps what does not
         fill its buffer."""
+        self._put(data if goes_on else data + self._silence)
+
+    def _put(self, data: bytes | None) -> None:
         if self._waiting.full():
             self._waiting.get_nowait()
-        self._waiting.put_nowait(data if goes_on else data + self._silence)
+        self._waiting.put_nowait(data)
 
     async def _run(self) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -268,9 +288,11 @@ class _ProgramOutput:
         )
         assert process.stdin is not None
         try:
-            while True:
-                process.stdin.write(await self._waiting.get())
+            while (data := await self._waiting.get()) is not None:
+                process.stdin.write(data)
                 await process.stdin.drain()
+            process.stdin.close()
+            await process.wait()
         except (BrokenPipeError, ConnectionResetError):
             print("The loudspeaker does not take sound any more.", file=sys.stderr)
         finally:

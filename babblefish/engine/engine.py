@@ -195,9 +195,13 @@ class Engine:
         """Voice activity of one more microphone."""
         return self._activity.open()
 
+    def may_listen(self, priority: Priority) -> bool:
+        """Whether more may be taken now of the sound in which such work is found. See ``Hush``."""
+        return self._hush is None or priority is Priority.NOW or not self._hush.goes_on
+
     async def turn_to_listen(self, priority: Priority) -> None:
-        """Before more is taken of the sound in which such work is found. See ``Hush``."""
-        if self._hush is not None and priority is not Priority.NOW:
+        """Until ``may_listen``, or little longer: not everybody goes on at once."""
+        if self._hush is not None and not self.may_listen(priority):
             await self._hush.over()
 
     def hush(self, priority: Priority) -> contextlib.AbstractContextManager[None]:

@@ -44,12 +44,16 @@ class Hush:
             yield
         finally:
             self._kept -= 1
-            if not self._kept and self._since is not None:
+            if not self._kept and self.goes_on:
                 self._end_in(min(GRACE_S, self._left))
+
+    @property
+    def goes_on(self) -> bool:
+        return self._since is not None
 
     async def over(self) -> None:
         """Returns at once where nobody keeps it."""
-        if self._since is not None:
+        if self.goes_on:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting

@@ -175,7 +175,7 @@ class Connection:
             message = await self._socket.receive()
             if isinstance(message, bytes):
                 if self._member.microphone:
-                    await self._engine.turn_to_listen(self._member.session.priority)
+                    await self._engine.turn_to_listen(link.urgency)
                     self._intake.put(message)
                     self._hear(link)
             else:
@@ -210,7 +210,8 @@ class Connection:
         """Whatever only time changes."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self._hear(link)
+            if self._engine.may_listen(link.urgency):
+                self._hear(link)
             if link.clips is not None:
                 link.clips.look()
             if not self._allowed():
