@@ -124,9 +124,11 @@ async def test_sounddevice_gets_clips_without_a_gap_and_then_silence(monkeypatch
 
 
 async def test_where_sounddevice_cannot_a_program_plays(devices, monkeypatch):
-    monkeypatch.setattr(sound, "_sounddevice", lambda: Package(opens=False))
+    package = Package(opens=False)
+    monkeypatch.setattr(sound, "_sounddevice", lambda: package)
     clip = Sound(sine(400, 0.5, 24000), 24000, 1)
     async with sound.Loudspeaker(24000) as loudspeaker:
         loudspeaker.hear(clip)
     wanted = clip.samples.tobytes()
+    assert package.closed, "a program may need the same device"
     assert devices.played.read_bytes()[: len(wanted)] == wanted

@@ -24,8 +24,9 @@ async def settle() -> None:
 
 
 async def test_nobody_waits_where_nobody_keeps_it(unlimited):
-    async with asyncio.timeout(60):
-        await Hush().over()
+    hush = Hush()
+    await asyncio.wait_for(hush.over(), 60)
+    assert not hush.goes_on
 
 
 async def test_it_is_over_once_nobody_keeps_it(unlimited):
@@ -54,12 +55,14 @@ async def test_it_ends_by_itself_and_is_not_kept_again_at_once(monkeypatch):
     monkeypatch.setattr(module, "MOST_S", 0.05)
     hush = Hush()
     with hush.keep():
+        assert hush.goes_on
         await asyncio.wait_for(hush.over(), 60)
         monkeypatch.setattr(module, "MOST_S", LONG)  # what it may last longer comes with time only
         with hush.keep():
-            await asyncio.wait_for(hush.over(), 60)
+            assert not hush.goes_on, "it has lasted as long as it may"
     with hush.keep():
         await asyncio.wait_for(hush.over(), 60)
+        assert not hush.goes_on, "although somebody keeps it"
 
 
 async def test_those_who_wait_go_on_in_their_order_and_not_all_at_once(unlimited, monkeypatch):

@@ -137,6 +137,12 @@ async def test_nothing_is_left_of_programs_that_went(server, room):
         async with program(server, config(room, output=output)) as kiosk:
             await kiosk.got("welcome")
     await left(room)
-    async with asyncio.timeout(60):
-        while [t for t in asyncio.all_tasks() if t.get_name().startswith("program")]:
-            await asyncio.sleep(0.01)
+
+    def tasks() -> list[str]:
+        names = (task.get_name() for task in asyncio.all_tasks())
+        return [name for name in names if name.startswith("program")]
+
+    until = asyncio.get_running_loop().time() + 60
+    while tasks() and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.01)
+    assert tasks() == []

@@ -45,6 +45,7 @@ Key = Annotated[str, typer.Option("--key", help="An API key, for limits of its o
 
 
 _FAREWELL_S = 2.0
+"""for which the server is waited for at Ctrl-C"""
 
 
 def client(

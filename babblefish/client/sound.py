@@ -227,7 +227,10 @@ class _DeviceOutput:
             self._stream = device.RawOutputStream(
                 rate, dtype="int16", channels=1, callback=self._fill
             )
-            self._stream.start()
+            with contextlib.ExitStack() as failed:
+                failed.callback(self._stream.close)
+                self._stream.start()
+                failed.pop_all()
         except Exception as error:  # sounddevice has errors of its own
             raise SettingsError("loudspeaker", "The loudspeaker cannot be opened.") from error
 
