@@ -232,9 +232,8 @@ async def test_programs_are_not_listened_to_until_a_person_hears_the_first_claus
 
     async with fake_engine(voice_delay=0.3) as engine:
         work = asyncio.create_task(engine.process(utterance(), {"en": "en-0"}, emit))
-        await asyncio.sleep(0)
-        await asyncio.wait_for(engine.turn_to_listen(Priority.NOW), 60)
         program = asyncio.create_task(engine.turn_to_listen(Priority.PROGRAM))
+        await asyncio.wait_for(engine.turn_to_listen(Priority.NOW), 60)
         await work
         assert went[Transcript] == [False] and went[Translation] == [False]
         assert went[Speech][0] is False and went[Speech][-1] is True

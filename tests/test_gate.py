@@ -15,6 +15,7 @@ from babblefish.errors import BabbleFishError, RoomError, SettingsError, Storage
 from babblefish.settings import Settings, load_settings
 from babblefish.storage.api_keys import MOST
 from babblefish.ui.access import Access, RateLimited, TryLater
+from babblefish.ui.programs import keys as keys_module
 from babblefish.ui.programs.caller import Caller
 from babblefish.ui.programs.keys import Keys, new_key
 from babblefish.ui.server import _config as server_config
@@ -164,6 +165,7 @@ async def test_proxies_that_are_no_addresses_are_refused_at_the_start(wrong):
 
 
 async def test_guessing_is_limited_and_locks_nobody_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys_module, "_APART_S", 0.01)
     async with programs(tmp_path) as server:
         key = await server.key()
         guess = new_key("x", ["translate"], 1, 1, NOW)[1]
@@ -260,6 +262,23 @@ async def test_trouble_of_the_storage_stops_no_program_that_is_known(tmp_path):
         assert await statuses(server, 1, "/translate", known) == [200]
     async with opened(tmp_path) as storage:
         assert [key.name for key in await storage.keys()] == ["Kiosk"]
+
+
+async def test_a_key_that_another_process_just_made_opens_at_once(tmp_path, monkeypatch):
+    reads = []
+    async with opened(tmp_path) as storage:
+        read = storage.keys
+        monkeypatch.setattr(storage, "keys", lambda: reads.append(1) or read())
+        keys = Keys(storage)
+        await keys.start()
+        stored, key = new_key("x", ["translate"], 9, 9, NOW)
+        await storage.add_key(stored)  # as another process does it: ``keys`` has no part in it
+        assert keys.known(key) is None and await keys.look_up(key) == stored
+        reads.clear()
+        wrong = [new_key("x", ["translate"], 9, 9, NOW)[1] for _ in range(50)]
+        assert await asyncio.gather(*map(keys.look_up, wrong)) == [None] * 50
+        assert len(reads) <= 2, "one for all of them; and the look that comes every two seconds"
+        await keys.close()
 
 
 async def test_a_server_that_starts_without_its_database_learns_its_keys_later(tmp_path):

@@ -33,8 +33,8 @@ PER_MINUTE = 600
 _KEY = re.compile(r"bf_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _LOOK_S = 2.0
 """between looks at what another process changed"""
-_FRESH_S = 0.5
-"""for which nothing is read again because of keys that are unknown"""
+_APART_S = 0.2
+"""between two reads at least, however many unknown keys wait for one"""
 _READ_S = 3.0
 """for which a program with an unknown key waits for the disk"""
 _USE_S = 30.0
@@ -128,10 +128,9 @@ class Keys:
         return found if found and secrets.compare_digest(found.sha256, _hash(key)) else None
 
     async def look_up(self, key: str) -> StoredKey | None:
-        """As ``known``, with what another process may just have made. Raises StorageError where
-        that cannot be told now."""
-        stale = self.problem or self._clock() - self._read_at > _FRESH_S
-        if self._storage is not None and stale and _KEY.fullmatch(key):
+        """As ``known``, with what another process made until now. Raises StorageError where that
+        cannot be told now."""
+        if self._storage is not None and _KEY.fullmatch(key):
             await self._read_soon(self._storage)
         return self.known(key)
 
@@ -210,6 +209,7 @@ class Keys:
         async with self._reading:
             if self._read_at >= asked:  # by somebody else meanwhile
                 return
+            await asyncio.sleep(self._read_at + _APART_S - self._clock())
             known, begun = dict(self._keys), self._clock()
             stored = {key.id: key for key in await storage.keys()}
             lost = [key for key in known.values() if key.id not in stored]
