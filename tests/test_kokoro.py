@@ -6,6 +6,8 @@ Without weights: trimming and names of blends. test_kept_graph.py: how the faste
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -15,13 +17,14 @@ from kokoro_onnx.config import MAX_PHONEME_LENGTH
 from onnxruntime import OrtValue
 
 from babblefish.audio import resample
+from babblefish.engine import clauses, kokoro_graph
 from babblefish.engine import kokoro as module
-from babblefish.engine import kokoro_graph
 from babblefish.engine.kokoro import RATE, KokoroSynthesiser, blend_parts, trim
 from babblefish.engine.stages import PLAYOUT_RATE, SPEECH_RATE, RecognitionRequest
 from babblefish.engine.whisper import WhisperRecogniser
 from babblefish.errors import SynthesisError, WeightsError
 from bench.measures import word_errors
+from tests.stored import ROOT
 
 SENTENCES = {
     "en": "The new building opens its doors in the spring of next year.",
@@ -314,3 +317,26 @@ def test_the_original_graph_speaks_too(weights_dir, tmp_path, monkeypatch, kokor
     slow = KokoroSynthesiser(tmp_path)
     want, got = (k.synthesise("Good morning.", "en", "af_heart") for k in (kokoro, slow))
     assert abs(len(got) - len(want)) < 0.1 * PLAYOUT_RATE
+
+
+GROWTH = """
+import sys
+import psutil
+from babblefish.engine.kokoro import KokoroSynthesiser
+
+kokoro, process = KokoroSynthesiser(sys.argv[1]), psutil.Process()
+kokoro.synthesise("Good morning.", "en", "af_heart")
+before = process.memory_info().rss
+said = kokoro.synthesise(" ".join(["Good morning, everyone."] * 6), "en", "af_heart")
+print(len(said), process.memory_info().rss - before)
+"""
+
+
+def test_a_longer_clause_than_ever_takes_no_more_memory(weights_dir):
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH, str(weights_dir)], capture_output=True, text=True,
+        check=True, cwd=ROOT, timeout=300,
+    )  # fmt: skip
+    length, growth = map(int, done.stdout.split())
+    assert length > clauses.LONGEST_SECONDS * PLAYOUT_RATE
+    assert growth < 50e6, "over 200 MB where nothing was taken in advance"

@@ -47,6 +47,8 @@ _FADE = 0.004
 _BATCH_PAUSE = 0.12
 """seconds between the batches of a clause too long for the model"""
 _SECONDS_PER_PHONEME = 0.35
+_MEMORY = 210_000_000
+"""bytes that a clause of 9 s needs for results, as long as one becomes (``clauses.py``)"""
 
 
 class KokoroSynthesiser:
@@ -160,7 +162,7 @@ def _dialect(language: str, voice: str) -> str:
 
 def _open(path: Path, threads: int) -> OnnxSession:
     """A session on the faster graph; on the plain one where that cannot be made."""
-    start = partial(OnnxSession, threads=threads, reuse_memory=False)
+    start = partial(OnnxSession, threads=threads, reuse_memory=False, reserve=_MEMORY)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     kept = path.with_name(f"model.fast-{_GRAPH_VERSION}-{digest[:16]}.onnx")

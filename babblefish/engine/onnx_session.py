@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,22 @@ from onnxruntime import OrtValue
 
 from babblefish.engine import interruption
 
+_PIECES = 8
+"""in which memory is taken in advance: results of many sizes find room in them"""
+
 
 class OnnxSession:
     """One model, on the CPU. Not thread-safe."""
 
-    def __init__(self, model: bytes | Path, threads: int, *, reuse_memory: bool = True) -> None:
+    def __init__(
+        self, model: bytes | Path, threads: int, *, reuse_memory: bool = True, reserve: int = 0
+    ) -> None:
         """Raises onnxruntime's errors for what is no model.
 
         reuse_memory: plan which results may share memory. For large graphs of unknown lengths
         that takes seconds, and saves no time afterwards.
+        reserve: bytes that are taken now for results. onnxruntime keeps what the longest input so
+        far needed; what is there at once does not grow whenever a longer one comes.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -34,6 +41,9 @@ class OnnxSession:
         options.log_severity_level = 4
         # threads spin while a product is shared out, not between two runs
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if reserve:
+            _share_memory()
+            options.add_session_config_entry("session.use_env_allocators", "1")
         self._session = onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model),
             options,
@@ -43,6 +53,8 @@ class OnnxSession:
         self._session.disable_fallback()
         vars(self._session).pop("_model_bytes", None)
         self._runner = ThreadPoolExecutor(1, thread_name_prefix="onnx")
+        if reserve:
+            _fill(options, reserve)
 
     @property
     def inputs(self) -> list[str]:
@@ -76,6 +88,35 @@ class OnnxSession:
             raise
         finally:
             interruption.while_waiting(None)
+
+
+@cache
+def _share_memory() -> None:
+    """Sessions of this process that ask for it take memory from one place."""
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(0, -1, -1, -1))
+
+
+def _fill(options: onnxruntime.SessionOptions, size: int) -> None:
+    """Write ``size`` bytes of the shared memory once, so that it has them from then on."""
+    from onnx import TensorProto, helper
+
+    names = [f"zeros{number}" for number in range(_PIECES)]
+    graph = helper.make_graph(
+        [helper.make_node("ConstantOfShape", ["shape"], [name]) for name in names],
+        "zeros",
+        [helper.make_tensor_value_info("shape", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names],
+    )
+    # as old a format as the operator allows: every onnxruntime reads it
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=8)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    shape = np.array([size // _PIECES // np.float32().itemsize], np.int64)
+    session.run_with_ort_values(names, _values({"shape": shape}))
 
 
 def _values(inputs: Mapping[str, np.ndarray | OrtValue]) -> dict[str, OrtValue]:

@@ -290,7 +290,10 @@ class Service:
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on ``listener`` until interrupted or until loading has failed."""
-        helpers = [asyncio.create_task(self._announce(), name="announce")]
+        helpers = [
+            asyncio.create_task(self._announce(), name="announce"),
+            asyncio.create_task(garbage.give_back(), name="give memory back"),
+        ]
         if self.certificates is not None:
             renewing = self._renew(self.certificates)
             helpers.append(asyncio.create_task(renewing, name="renew certificate"))
