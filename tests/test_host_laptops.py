@@ -252,8 +252,9 @@ def test_looks(browser: Browser, server: HostServer, scheme: str, monkeypatch) -
     pair(server, laptop, code_of(server), name="حاسوب ليلى")
     server.call(server.hub.laptops.forget, "ana")
     page.get_by_role("button", name="Look for laptops").click()
+    expect(page.get_by_role("button", name="Stop looking")).to_be_visible()
     body = ScriptedLaptop().introduction(name="Studio tower with a rather long name")
-    httpx.post(f"{server.base}/api/accelerators/ask", json=body)
+    httpx.post(f"{server.base}/api/accelerators/ask", json=body).raise_for_status()
     with dialled_in(server, laptop, credential):
         expect(page.get_by_text("Ready to speak")).to_be_visible()
         speak(server)
