@@ -13,12 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.host_server import HostServer
 from tests.patience import PATIENCE, PATIENCE_MS
-from tests.web_browser import SHOTS
+from tests.web_browser import SHOTS, settled
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-
-_STILL = """() => document.getAnimations().every((one) => one.playState !== 'running'
-  || one.effect.getTiming().iterations === Infinity)"""
 
 
 class Visitor:
@@ -86,11 +83,6 @@ def until(page: Page, condition) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen within {PATIENCE} seconds"
         page.wait_for_timeout(30)
-
-
-def settled(page: Page) -> None:
-    """Wait until nothing on the page moves or fades any more (what runs for ever is no matter)."""
-    page.wait_for_function(_STILL)
 
 
 def shoot(page: Page, name: str, sizes: tuple[Any, ...] = (PHONE, DESKTOP)) -> None:

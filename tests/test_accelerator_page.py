@@ -22,9 +22,9 @@ from babblefish.accelerator.page_views import Connection, last_card, state_card,
 from babblefish.accelerator.reception import Spoken
 from babblefish.accelerator_protocol import Health
 from babblefish.errors import AudioError
-from tests.host_browser import settled, until
+from tests.host_browser import until
 from tests.patience import PATIENCE, PATIENCE_MS
-from tests.web_browser import SHOTS
+from tests.web_browser import SHOTS, never_fades, settled
 
 ROOT = Path(__file__).resolve().parents[1]
 LAPTOP = ROOT / ".venv-accelerator" / "bin" / "python"
@@ -148,7 +148,12 @@ def test_a_voice_is_tried_and_nothing_of_it_stays(page, served):
     until(page, lambda: served.files == [])
 
 
+def test_it_stays_readable_while_it_looks_again(page):
+    never_fades(page)
+
+
 def test_it_can_be_used_by_everybody(page):
+    settled(page)
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     mine = [
         node["html"][:200]

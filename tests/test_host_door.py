@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.host_browser import PHONE, Visitor, close_rooms, join, newest, settled, shoot, until
+from tests.host_browser import PHONE, Visitor, close_rooms, join, newest, shoot, until
 from tests.host_server import HostServer
 from tests.test_host_page import HOSTILE, server, visitor  # noqa: F401 (fixtures)
-from tests.web_browser import SHOTS, check_accessible
+from tests.web_browser import SHOTS, check_accessible, settled
 
 # ruff: noqa: F811
 

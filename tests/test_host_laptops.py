@@ -18,11 +18,11 @@ from babblefish.accelerator_protocol import Health
 from babblefish.engine.cloning import LaptopState
 from babblefish.engine.cloning_messages import CloneReference, CloneRequest, LaptopFigures
 from babblefish.ui.host import audit_words, laptop_views
-from tests.host_browser import Visitor, settled, shoot
+from tests.host_browser import Visitor, shoot
 from tests.host_server import HostServer, host_server
 from tests.patience import PATIENCE
 from tests.scripted_laptop import ScriptedLaptop
-from tests.web_browser import SHOTS, check_accessible
+from tests.web_browser import SHOTS, check_accessible, settled
 
 pytestmark = pytest.mark.e2e
 HOSTILE = '<img src=x onerror="window.hacked=1">'

@@ -18,12 +18,11 @@ from tests.host_browser import (
     decode,
     join,
     newest,
-    settled,
     shoot,
     until,
 )
 from tests.host_server import HostServer, host_server
-from tests.web_browser import SHOTS, check_accessible
+from tests.web_browser import SHOTS, check_accessible, never_fades, settled
 
 HOSTILE = "<script>window.hacked=1</script>"
 IMAGE = '<img src=x onerror="window.hacked=1">'
@@ -48,6 +47,10 @@ def visitor(host: Visitor, server: HostServer) -> Iterator[Visitor]:
     assert host.outside == []
     problems, host.problems = host.problems, []
     assert [p for p in problems if "404" not in p] == []  # the projector of a closed room
+
+
+def test_it_stays_readable_while_it_looks_again(visitor: Visitor) -> None:
+    never_fades(visitor.page)
 
 
 def test_a_room_from_creation_to_close(visitor: Visitor, server: HostServer) -> None:

@@ -12,12 +12,12 @@ from babblefish.engine.consent_texts import consent_text
 from babblefish.engine.engine import Engine
 from babblefish.engine.enrolment_prompts import prompts
 from babblefish.storage.records import NewEmbedding, NewEnrolment
-from tests.host_browser import PHONE, Visitor, settled, shoot, until
+from tests.host_browser import PHONE, Visitor, shoot, until
 from tests.host_server import HostServer, host_server
 from tests.phones import fake_profile
 from tests.sound_files import voice, wav
 from tests.stored import clip, contains, form, voiceprint
-from tests.web_browser import COUNT_RECORDED, SHOTS, check_accessible, launch
+from tests.web_browser import COUNT_RECORDED, SHOTS, check_accessible, launch, settled
 
 _STOP_AT = """([take, seconds]) => {
   const button = document.querySelector(`[aria-label="Record text ${take}"].bf-on`);

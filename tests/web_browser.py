@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.patience import PATIENCE, PATIENCE_MS
@@ -78,6 +78,8 @@ COUNT_RECORDED = """{
 """``window.recorded``: seconds of the recording that a page makes, by its own samples"""
 _STILL = """document.getAnimations().every((one) => one.playState !== 'running'
   || one.effect.getTiming().iterations === Infinity)"""
+_OPACITIES = """() => [...document.querySelectorAll('.html-container')].map(
+  (one) => getComputedStyle(one).opacity)"""
 _STORY = """() => JSON.stringify({
   link: document.getElementById('room').dataset.link,
   shown: document.body.innerText.replace(/\\s+/g, ' ').slice(0, 400),
@@ -120,8 +122,31 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+def settled(page: Page) -> None:
+    """Wait until nothing on the page moves or fades any more (what runs for ever is no matter)."""
+    page.wait_for_function(f"() => ({_STILL})")
+
+
+def never_fades(page: Page) -> None:
+    """A page of Gradio's that is refreshed every few seconds is as readable while it waits for a
+    server that is slow to answer."""
+    held: list[Route] = []
+    page.route("**/gradio_api/run/predict**", lambda route: held.append(route))
+    deadline = time.monotonic() + PATIENCE
+    while not held and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    assert held
+    page.wait_for_timeout(300)  # longer than Gradio takes to fade something
+    opacities = page.evaluate(_OPACITIES)
+    assert set(opacities) == {"1"}, opacities
+    for route in held:
+        route.continue_()
+    page.unroute("**/gradio_api/run/predict**")
+
+
 def check_accessible(page: Page) -> None:
-    """axe finds nothing serious."""
+    """axe finds nothing serious, once what fades has its colours."""
+    settled(page)
     found = Axe().run(page).response["violations"]
     serious = [v for v in found if v["impact"] in ("serious", "critical")]
     assert not serious, [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious]
@@ -210,8 +235,7 @@ class PhonePage:
         self.until("(text) => window.toasts.some((one) => one.text === text && !one.markup)", text)
 
     def settled(self) -> None:
-        """Wait until nothing on the page moves or fades any more."""
-        self.until(_STILL)
+        settled(self.page)
 
     def loudness(self, page: Page | None = None) -> float:
         """The peak of what the page plays, 0..1, once it is not silent."""
