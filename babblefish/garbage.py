@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 _OFTEN = 2
 """looks at what is of middle age for one at everything; Python's is 10"""
@@ -36,6 +37,11 @@ def settle() -> None:
 async def give_back() -> None:
     """Free memory to the system, again and again; returns where the C library is not glibc."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while trim is not None:
-        await asyncio.sleep(_TRIM_S)
-        await asyncio.to_thread(trim, ctypes.c_size_t(0))
+    if trim is None:
+        return
+    loop = asyncio.get_running_loop()
+    # of its own: sound is encoded in the loop's threads
+    with ThreadPoolExecutor(1, thread_name_prefix="memory") as thread:
+        while True:
+            await asyncio.sleep(_TRIM_S)
+            await loop.run_in_executor(thread, trim, ctypes.c_size_t(0))

@@ -24,7 +24,7 @@ from babblefish.accelerator_protocol import Health
 from babblefish.errors import AudioError
 from tests.host_browser import until
 from tests.patience import PATIENCE, PATIENCE_MS
-from tests.web_browser import SHOTS, never_fades, settled
+from tests.web_browser import SHOTS, opacities_while_it_waits, settled
 
 ROOT = Path(__file__).resolve().parents[1]
 LAPTOP = ROOT / ".venv-accelerator" / "bin" / "python"
@@ -149,7 +149,7 @@ def test_a_voice_is_tried_and_nothing_of_it_stays(page, served):
 
 
 def test_it_stays_readable_while_it_looks_again(page):
-    never_fades(page)
+    assert opacities_while_it_waits(page) == {"1"}
 
 
 def test_it_can_be_used_by_everybody(page):
